@@ -1,0 +1,96 @@
+# Sluice. Every target is here; `make help` lists them.
+#
+#   BUILD   where objects and programs go           (default: build, build/asan …)
+#   SAN     asan | ubsan | tsan: a sanitizer build   (default: none)
+#   CACHE   where third-party builds are kept        (default: ~/.cache/sluice)
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+CACHE ?= $(if $(SLUICE_CACHE),$(SLUICE_CACHE),$(HOME)/.cache/sluice)
+export SLUICE_CACHE := $(CACHE)
+DEPS := $(shell deps/install prefix)
+
+SAN ?=
+BUILD ?= build$(if $(SAN),/$(SAN))
+CXX ?= g++
+ifneq ($(shell command -v ccache 2>/dev/null),)
+CCACHE ?= ccache
+endif
+
+VERSION := 0.1.0
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+OPT ?= -O2
+SANFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANFLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
+SANFLAGS := $(SANFLAGS_$(SAN))
+CPPFLAGS += -Isrc -Itests -isystem $(DEPS)/include -DSLUICE_VERSION='"$(VERSION)"' -DFMT_HEADER_ONLY=0
+CXXFLAGS += -std=c++20 -g $(OPT) -fno-plt -pthread $(WARN) $(SANFLAGS)
+ifeq ($(SAN),)
+CPPFLAGS += -D_FORTIFY_SOURCE=2
+CXXFLAGS += -fstack-protector-strong -fPIE
+LDFLAGS += -pie -Wl,-z,relro,-z,now
+endif
+LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib
+LDLIBS += -luring -lwolfssl -lfmt -lre2 -lpcap -lm
+
+SRC := $(shell find src -name '*.cc' | sort)
+LIB_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(filter-out src/main.cc,$(SRC)))
+UNIT_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(shell find tests/unit -name '*.cc' | sort))
+SIM_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(shell find tests/sim -name '*.cc' | sort))
+FUZZ := $(patsubst tests/fuzz/%_fuzz.cc,$(BUILD)/fuzz_%,$(wildcard tests/fuzz/*_fuzz.cc))
+BENCH := $(patsubst tests/bench/%.cc,$(BUILD)/bench_%,$(wildcard tests/bench/*.cc))
+
+.PHONY: all
+all: $(BUILD)/sluice  ## build build/sluice
+
+$(BUILD)/sluice: $(BUILD)/src/main.o $(BUILD)/libsluice.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libsluice.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/%.o: %.cc | deps-ready
+	@mkdir -p $(@D)
+	$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/unit_tests: $(UNIT_OBJ) $(BUILD)/libsluice.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/sim_tests: $(SIM_OBJ) $(BUILD)/libsluice.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Each fuzz target: replays its corpus and mutates it with a printed seed (tests/fuzz/driver.h). With clang and
+# FUZZER=libfuzzer it is a libFuzzer binary instead.
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/libsluice.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/bench_%: $(BUILD)/tests/bench/%.o $(BUILD)/libsluice.a
+	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: deps deps-ready
+deps:  ## install packages and build the pinned libraries (needs root for apt)
+	deps/install all
+
+deps-ready:
+	@deps/install ready || deps/install all
+
+.PHONY: unit sim fuzz
+unit: $(BUILD)/unit_tests  ## unit tests
+	$(BUILD)/unit_tests
+
+sim: $(BUILD)/sim_tests  ## flow code against a fake kernel
+	$(BUILD)/sim_tests
+
+.PHONY: clean
+clean:  ## remove build/
+	rm -rf build
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z][a-z -]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -1,0 +1,122 @@
+#include "base/ip.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+namespace sluice {
+namespace {
+
+constexpr std::array<uint8_t, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+template <class Integer>
+std::optional<Integer> parse_decimal(std::string_view text) {
+  if (text.empty() || (text.size() > 1 && text[0] == '0')) return std::nullopt;
+  Integer value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+IpAddress masked(const IpAddress& address, unsigned prefix_bits) {
+  IpAddress result = address;
+  for (unsigned i = 0; i < 16; ++i) {
+    const unsigned kept = prefix_bits > i * 8 ? std::min(8u, prefix_bits - i * 8) : 0;
+    result.bytes[i] = static_cast<uint8_t>(result.bytes[i] & (0xff00u >> kept));
+  }
+  return result;
+}
+
+}  // namespace
+
+IpAddress IpAddress::v4(uint32_t host_order) {
+  return v4(std::array<uint8_t, 4>{static_cast<uint8_t>(host_order >> 24), static_cast<uint8_t>(host_order >> 16),
+                                   static_cast<uint8_t>(host_order >> 8), static_cast<uint8_t>(host_order)});
+}
+
+IpAddress IpAddress::v4(const std::array<uint8_t, 4>& network_order) {
+  IpAddress result;
+  std::copy(mapped_prefix.begin(), mapped_prefix.end(), result.bytes.begin());
+  std::copy(network_order.begin(), network_order.end(), result.bytes.begin() + 12);
+  return result;
+}
+
+std::optional<IpAddress> IpAddress::parse(std::string_view text) {
+  char copy[INET6_ADDRSTRLEN + 1];
+  if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) return std::nullopt;
+  std::memcpy(copy, text.data(), text.size());
+  copy[text.size()] = '\0';
+  std::array<uint8_t, 4> v4_bytes{};
+  if (inet_pton(AF_INET, copy, v4_bytes.data()) == 1) return v4(v4_bytes);
+  IpAddress result;
+  if (inet_pton(AF_INET6, copy, result.bytes.data()) == 1) return result;
+  return std::nullopt;
+}
+
+bool IpAddress::is_v4() const { return std::equal(mapped_prefix.begin(), mapped_prefix.end(), bytes.begin()); }
+
+bool IpAddress::is_loopback() const {
+  if (is_v4()) return bytes[12] == 127;
+  IpAddress one;
+  one.bytes[15] = 1;
+  return *this == one;
+}
+
+bool IpAddress::is_unspecified() const { return *this == IpAddress{} || *this == v4(0u); }
+
+std::string IpAddress::to_string() const {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (is_v4())
+    inet_ntop(AF_INET, bytes.data() + 12, text, sizeof text);
+  else
+    inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
+  return text;
+}
+
+std::optional<Endpoint> Endpoint::parse(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const auto port = parse_decimal<uint16_t>(text.substr(colon + 1));
+  // An IPv6 address without brackets would make "::1:443" ambiguous.
+  if (!address || !port || bracketed == address->is_v4()) return std::nullopt;
+  return Endpoint{*address, *port};
+}
+
+std::string Endpoint::to_string() const {
+  const std::string host = address.to_string();
+  return (address.is_v4() ? host : "[" + host + "]") + ":" + std::to_string(port);
+}
+
+std::optional<Cidr> Cidr::parse(std::string_view text, bool* has_host_bits) {
+  if (has_host_bits) *has_host_bits = false;
+  const size_t slash = text.find('/');
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  const unsigned base = address->is_v4() ? 96 : 0;
+  unsigned bits = 128;
+  if (slash != std::string_view::npos) {
+    const auto given = parse_decimal<unsigned>(text.substr(slash + 1));
+    if (!given || *given > 128 - base) return std::nullopt;
+    bits = base + *given;
+  }
+  if (masked(*address, bits) != *address) {
+    if (has_host_bits) *has_host_bits = true;
+    return std::nullopt;
+  }
+  return Cidr{*address, static_cast<uint8_t>(bits)};
+}
+
+bool Cidr::contains(const IpAddress& address) const { return masked(address, prefix_bits) == network; }
+
+std::string Cidr::to_string() const {
+  if (prefix_bits == 128) return network.to_string();
+  return network.to_string() + "/" + std::to_string(prefix_bits - (network.is_v4() && prefix_bits >= 96 ? 96 : 0));
+}
+
+}  // namespace sluice

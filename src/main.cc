@@ -1,0 +1,2 @@
+// Subcommands only.
+int main() { return 0; }

@@ -1,0 +1,41 @@
+#include "base/ip.h"
+
+#include <doctest/doctest.h>
+
+using sluice::Cidr;
+using sluice::Endpoint;
+using sluice::IpAddress;
+
+TEST_CASE("an address is read strictly and written canonically") {
+  CHECK(IpAddress::parse("192.0.2.1")->to_string() == "192.0.2.1");
+  CHECK(IpAddress::parse("2001:DB8:0::1")->to_string() == "2001:db8::1");
+  CHECK(IpAddress::parse("::ffff:192.0.2.1")->is_v4());
+  for (const char* bad : {"", "192.0.2", "192.0.2.256", "192.0.2.01", "0x7f.1", "1.2.3.4 ", "[::1]", "fe80::1%eth0", "::1::"})
+    CHECK_MESSAGE(!IpAddress::parse(bad), bad);
+  CHECK(!IpAddress::parse(std::string_view("1.2.3.4\0", 8)));
+}
+
+TEST_CASE("an endpoint needs brackets for IPv6 and only for IPv6") {
+  CHECK(Endpoint::parse("192.0.2.1:443")->to_string() == "192.0.2.1:443");
+  CHECK(Endpoint::parse("[2001:db8::1]:443")->to_string() == "[2001:db8::1]:443");
+  for (const char* bad : {"192.0.2.1", "2001:db8::1:443", "[192.0.2.1]:443", "192.0.2.1:65536", "192.0.2.1:", "192.0.2.1:0443"})
+    CHECK_MESSAGE(!Endpoint::parse(bad), bad);
+}
+
+TEST_CASE("a network contains its addresses, at the first and the last bit") {
+  const Cidr net = *Cidr::parse("192.0.2.128/25");
+  CHECK(net.contains(*IpAddress::parse("192.0.2.128")));
+  CHECK(net.contains(*IpAddress::parse("192.0.2.255")));
+  CHECK(!net.contains(*IpAddress::parse("192.0.2.127")));
+  CHECK(!net.contains(*IpAddress::parse("192.0.3.128")));
+  CHECK(Cidr::parse("0.0.0.0/0")->contains(*IpAddress::parse("203.0.113.9")));
+  CHECK(!Cidr::parse("0.0.0.0/0")->contains(*IpAddress::parse("2001:db8::1")));
+  CHECK(Cidr::parse("2001:db8::/33")->contains(*IpAddress::parse("2001:db8:7fff::1")));
+  CHECK(!Cidr::parse("2001:db8::/33")->contains(*IpAddress::parse("2001:db8:8000::1")));
+  bool host_bits = false;
+  CHECK(!Cidr::parse("192.0.2.1/24", &host_bits));
+  CHECK(host_bits);
+  CHECK(!Cidr::parse("192.0.2.0/33", &host_bits));
+  CHECK(!host_bits);
+  CHECK(Cidr::parse("192.0.2.0/24")->to_string() == "192.0.2.0/24");
+}
