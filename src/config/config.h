@@ -1,0 +1,102 @@
+// rules.toml as values: TOML text -> const Config, or every error with line and column.
+//
+// A Config is immutable once loaded and shared by all threads. Durations are milliseconds, sizes bytes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "rules/policy.h"
+
+namespace sluice::config {
+
+enum class Severity : uint8_t { warning, error };
+
+struct Problem {
+  Severity severity = Severity::error;
+  std::string file;
+  uint32_t line = 0;    // from 1; 0: the file as a whole
+  uint32_t column = 0;  // from 1
+  std::string message;  // what is wrong, and what is allowed
+
+  [[nodiscard]] std::string to_string() const;  // "FILE:LINE:COLUMN: error: message"
+};
+
+enum class ClientSource : uint8_t { gateway, client };
+enum class WhenDown : uint8_t { open, closed };
+enum class Quic : uint8_t { reject, pass };
+enum class TerminateWith : uint8_t { reset, alert };
+enum class NonTls : uint8_t { terminate, tunnel };
+enum class LogFormat : uint8_t { json, cef, key_value };
+
+struct Gateway {
+  uint16_t tproxy_port = 12345;
+  std::vector<uint16_t> tls_ports = {443};
+  uint32_t workers = 0;  // 0: one per CPU that the process may use
+  ClientSource client_source = ClientSource::gateway;
+  // kernel-setup reads these; the daemon only needs `mark`.
+  std::vector<std::string> lan_interfaces;  // traffic forwarded from these is redirected; a trailing * is a wildcard
+  bool own_traffic = false;                 // redirect the router's own connections as well
+  bool ipv6 = true;
+  Quic quic = Quic::reject;
+  WhenDown when_down = WhenDown::open;
+  std::vector<Cidr> exempt_clients;
+  std::vector<Cidr> exempt_destinations;
+  uint32_t mark = 0x5300;          // on redirected packets, under mark_mask
+  uint32_t own_mark = 0x5400;      // SO_MARK of the daemon's own sockets, under mark_mask
+  uint32_t mark_mask = 0xff00;
+  uint32_t route_table = 5300;
+  uint32_t rule_priority = 5300;
+};
+
+struct Tls {
+  bool decrypt = true;
+  TerminateWith terminate_with = TerminateWith::reset;
+  NonTls non_tls = NonTls::terminate;
+  bool require_sni = false;
+};
+
+struct Limits {
+  uint32_t hello_timeout_ms = 10'000;
+  uint32_t connect_timeout_ms = 10'000;
+  uint32_t idle_timeout_ms = 3'600'000;
+  uint32_t half_closed_timeout_ms = 300'000;
+  uint32_t drain_timeout_ms = 30'000;
+  uint32_t keepalive_ms = 120'000;      // idle time before the first TCP keepalive probe, both sides; 0: off
+  uint32_t connections_max = 0;         // over all workers; 0: what the descriptor limit allows
+  uint64_t relay_memory_max = 64 << 20; // bytes waiting for slow receivers, over all workers
+};
+
+struct Log {
+  LogFormat format = LogFormat::json;
+  std::string to = "stdout";  // "stdout", "journald" or an absolute path
+};
+
+struct Config {
+  std::string file;
+  Gateway gateway;
+  Tls tls;
+  Limits limits;
+  Log log;
+  std::shared_ptr<const rules::Policy> policy;
+};
+
+struct Loaded {
+  std::shared_ptr<const Config> config;  // null when any problem is an error
+  std::vector<Problem> problems;         // in file order, warnings included
+};
+
+/// Reads a file, whole; nullopt with `error` set to the reason ("No such file or directory").
+using ReadFile = std::function<std::optional<std::string>(const std::string& path, std::string& error)>;
+
+/// Pure: all files are read through `read_file`. List paths are relative to the directory of `file`.
+/// Every problem is found in one go. `hash_seed` keys the hash tables against chosen collisions.
+[[nodiscard]] Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_seed);
+
+}  // namespace sluice::config
