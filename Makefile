@@ -13,8 +13,13 @@ export SLUICE_CACHE := $(CACHE)
 DEPS := $(shell deps/install prefix)
 
 SAN ?=
+FUZZER ?=
+ifeq ($(FUZZER),libfuzzer)
+BUILD ?= build/libfuzzer
+CXX := clang++
+SANFLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
 BUILD ?= build$(if $(SAN),/$(SAN))
-CXX ?= g++
 ifneq ($(shell command -v ccache 2>/dev/null),)
 CCACHE ?= ccache
 endif
@@ -25,7 +30,7 @@ OPT ?= -O2
 SANFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANFLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
-SANFLAGS := $(SANFLAGS_$(SAN))
+SANFLAGS ?= $(SANFLAGS_$(SAN))
 CPPFLAGS += -Isrc -Itests -isystem $(DEPS)/include -DSLUICE_VERSION='"$(VERSION)"' -DFMT_HEADER_ONLY=0
 CXXFLAGS += -std=c++20 -g $(OPT) -fno-plt -pthread $(WARN) $(SANFLAGS)
 ifeq ($(SAN),)
@@ -40,6 +45,7 @@ SRC := $(shell find src -name '*.cc' | sort)
 LIB_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(filter-out src/main.cc,$(SRC)))
 UNIT_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(shell find tests/unit -name '*.cc' | sort))
 SIM_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(shell find tests/sim -name '*.cc' | sort))
+FUZZ_DRIVER := $(if $(filter libfuzzer,$(FUZZER)),,$(BUILD)/tests/fuzz/driver.o)
 FUZZ := $(patsubst tests/fuzz/%_fuzz.cc,$(BUILD)/fuzz_%,$(wildcard tests/fuzz/*_fuzz.cc))
 BENCH := $(patsubst tests/bench/%.cc,$(BUILD)/bench_%,$(wildcard tests/bench/*.cc))
 
@@ -63,9 +69,9 @@ $(BUILD)/unit_tests: $(UNIT_OBJ) $(BUILD)/libsluice.a
 $(BUILD)/sim_tests: $(SIM_OBJ) $(BUILD)/libsluice.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# Each fuzz target: replays its corpus and mutates it with a printed seed (tests/fuzz/driver.h). With clang and
-# FUZZER=libfuzzer it is a libFuzzer binary instead.
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/libsluice.a
+# Each fuzz target: replays its corpus and mutates it with a printed seed (tests/fuzz/driver.cc). With clang and
+# FUZZER=libfuzzer it is a libFuzzer binary instead, in a build directory of its own.
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_DRIVER) $(BUILD)/libsluice.a
 	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/bench_%: $(BUILD)/tests/bench/%.o $(BUILD)/libsluice.a
@@ -86,6 +92,17 @@ unit: $(BUILD)/unit_tests  ## unit tests
 
 sim: $(BUILD)/sim_tests  ## flow code against a fake kernel
 	$(BUILD)/sim_tests
+
+FUZZ_SEED ?= 1
+FUZZ_RUNS ?= 20000
+fuzz: $(FUZZ)  ## replay each corpus and mutate it: FUZZ_SECONDS=60 or FUZZ_RUNS=, FUZZ_SEED=; FUZZER=libfuzzer with clang
+ifeq ($(FUZZER),libfuzzer)
+	@set -e; $(foreach t,$(FUZZ),mkdir -p $(t).corpus; $(t) -max_len=98304 -max_total_time=$(or $(FUZZ_SECONDS),60) \
+	  -artifact_prefix=$(t). $(t).corpus tests/fuzz/corpus/$(patsubst $(BUILD)/fuzz_%,%,$(t));)
+else
+	@set -e; $(foreach t,$(FUZZ),$(t) --corpus tests/fuzz/corpus/$(patsubst $(BUILD)/fuzz_%,%,$(t)) --crash $(BUILD) \
+	  --seed $(FUZZ_SEED) $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS));)
+endif
 
 .PHONY: clean
 clean:  ## remove build/
