@@ -104,6 +104,11 @@ else
 	  --seed $(FUZZ_SEED) $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS));)
 endif
 
+PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
+.PHONY: e2e
+e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leaves the slow ones out
+	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) tests/e2e
+
 .PHONY: clean
 clean:  ## remove build/
 	rm -rf build

@@ -1,0 +1,118 @@
+"""Fixtures: one lab per run, a fresh daemon per test, and the check that no daemon crashed or leaked."""
+
+import contextlib
+import os
+import shutil
+import threading
+
+import pytest
+
+import lab as lab_module
+from lab import V4, V6, BINARY, Daemon, Lab, SynTap
+
+TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by QUICK=1")
+    config.addinivalue_line("markers", "no_daemon: needs no daemon program")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("QUICK") == "1":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="QUICK=1"))
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The namespaces with nginx in them, until the end of the run."""
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests make network namespaces: run them as root", returncode=2)
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        pytest.exit(f"missing tools: {' '.join(missing)}; `make test` installs them", returncode=2)
+    made = Lab()
+    try:
+        made.start_nginx()
+        yield made
+    finally:
+        with contextlib.suppress(Exception):
+            if made.kernel_config is not None:
+                made.kernel_down()
+        made.close()
+
+
+@pytest.fixture(params=[V4, V6], ids=["ipv4", "ipv6"])
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def start(lab):
+    """start(rules, **tables): kernel rules up and a daemon with that configuration, ended and judged after the test."""
+    assert BINARY.exists(), f"{BINARY} does not exist: run `make`, or set SLUICE_BIN"
+    daemons = []
+
+    def make(rules="", *, gateway=None, tls=None, limits=None, log=None, access=None, **options):
+        config = lab.config(rules, gateway=gateway, tls=tls, limits=limits, log=log, access=access)
+        lab.kernel_up(config)
+        daemons.append(Daemon(lab, config, **options))
+        return daemons[-1]
+
+    yield make
+    failures = []
+    for daemon in reversed(daemons):
+        try:
+            daemon.stop()
+        except lab_module.LabError as error:
+            failures.append(str(error))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def listen(lab):
+    """listen(version, port=443): an origin on a fresh address, closed after the test."""
+    origins = []
+
+    def make(version, port=443):
+        origins.append(lab.listen(version, port))
+        return origins[-1]
+
+    yield make
+    for origin in origins:
+        origin.close()
+
+
+@pytest.fixture
+def connect(lab):
+    """connect(version, address, port=443, source=, space=): a client's connection, closed after the test."""
+    peers = []
+
+    def make(*args, **kwargs):
+        peers.append(lab.connect(*args, **kwargs))
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+def syns(lab):
+    """Every SYN that reaches the origin, from the start of the test."""
+    tap = SynTap(lab)
+    yield tap
+    tap.close()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_dies_quietly():
+    """An exception in a helper thread of a test is a failure of that test."""
+    seen = []
+    before = threading.excepthook
+    threading.excepthook = seen.append
+    yield
+    threading.excepthook = before
+    assert not seen, f"a thread of the test failed: {seen[0].exc_type.__name__}: {seen[0].exc_value}"
