@@ -67,12 +67,44 @@ bool IpAddress::is_loopback() const {
 bool IpAddress::is_unspecified() const { return *this == IpAddress{} || *this == v4(0u); }
 
 std::string IpAddress::to_string() const {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (is_v4())
-    inet_ntop(AF_INET, bytes.data() + 12, text, sizeof text);
-  else
-    inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
-  return text;
+  std::array<char, text_bytes_max> text;
+  return {text.data(), write_to(text)};
+}
+
+size_t IpAddress::write_to(std::span<char, text_bytes_max> out) const {
+  char* at = out.data();
+  char* const end = at + out.size();
+  if (is_v4()) {
+    for (size_t i = 12; i < 16; ++i) {
+      if (i > 12) *at++ = '.';
+      at = std::to_chars(at, end, bytes[i]).ptr;
+    }
+    return static_cast<size_t>(at - out.data());
+  }
+  const auto group = [&](size_t i) { return static_cast<unsigned>(bytes[2 * i] << 8 | bytes[2 * i + 1]); };
+  // RFC 5952 section 4.2: "::" stands for the longest run of two or more zero groups, the first of equals.
+  size_t run_begin = 8;
+  size_t run_length = 1;
+  for (size_t i = 0; i < 8; ++i) {
+    size_t length = 0;
+    while (i + length < 8 && group(i + length) == 0) ++length;
+    if (length > run_length) {
+      run_begin = i;
+      run_length = length;
+    }
+    i += length;
+  }
+  for (size_t i = 0; i < 8; ++i) {
+    if (i == run_begin) {
+      *at++ = ':';
+      if (run_begin + run_length == 8) *at++ = ':';
+      i += run_length - 1;
+      continue;
+    }
+    if (i > 0) *at++ = ':';
+    at = std::to_chars(at, end, group(i), 16).ptr;
+  }
+  return static_cast<size_t>(at - out.data());
 }
 
 std::optional<Endpoint> Endpoint::parse(std::string_view text) {

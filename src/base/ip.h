@@ -6,8 +6,10 @@
 
 #include <array>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,9 @@ struct IpAddress {
   [[nodiscard]] bool is_unspecified() const;
   /// "192.0.2.1", "2001:db8::1" (RFC 5952).
   [[nodiscard]] std::string to_string() const;
+  /// The same without allocation: returns the length. The longest form is eight groups of four digits and 7 colons.
+  static constexpr size_t text_bytes_max = 39;
+  size_t write_to(std::span<char, text_bytes_max> out) const;
 
   auto operator<=>(const IpAddress&) const = default;
 };

@@ -1,6 +1,9 @@
 #include "base/ip.h"
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+
+#include <random>
 
 using sluice::Cidr;
 using sluice::Endpoint;
@@ -38,4 +41,23 @@ TEST_CASE("a network contains its addresses, at the first and the last bit") {
   CHECK(!Cidr::parse("192.0.2.0/33", &host_bits));
   CHECK(!host_bits);
   CHECK(Cidr::parse("192.0.2.0/24")->to_string() == "192.0.2.0/24");
+}
+
+TEST_CASE("IPv6 addresses are written as inet_ntop writes them") {
+  std::mt19937 random(5952);
+  for (int round = 0; round < 20000; ++round) {
+    IpAddress address;
+    for (size_t group = 0; group < 8; ++group) {  // many zero groups, some with leading zeros
+      const auto value = static_cast<unsigned>(random() % 3 == 0 ? 0 : random() & (0xffffu >> (random() % 4 * 4)));
+      address.bytes[2 * group] = static_cast<uint8_t>(value >> 8);
+      address.bytes[2 * group + 1] = static_cast<uint8_t>(value);
+    }
+    char expected[INET6_ADDRSTRLEN];
+    inet_ntop(AF_INET6, address.bytes.data(), expected, sizeof expected);
+    if (std::string_view(expected).find('.') != std::string_view::npos) continue;  // the deprecated ::192.0.2.1
+    CHECK(address.to_string() == expected);
+  }
+  for (const char* text : {"::", "::1", "1::", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "1:0:0:2::",
+                           "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "0.0.0.0", "255.255.255.255"})
+    CHECK(IpAddress::parse(text)->to_string() == text);
 }
