@@ -3,6 +3,7 @@
 // Views point into the session and its policy; a record lives only for the call that formats it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -17,6 +18,11 @@ enum class CloseReason : uint8_t {
 #include "record/close_reasons.def"
 #undef SLUICE_CLOSE
 };
+inline constexpr size_t close_reason_count = 0
+#define SLUICE_CLOSE(name, side, text) +1
+#include "record/close_reasons.def"
+#undef SLUICE_CLOSE
+    ;
 [[nodiscard]] const char* to_string(CloseReason reason);
 [[nodiscard]] Side side_of(CloseReason reason);
 [[nodiscard]] const char* text_of(CloseReason reason);
