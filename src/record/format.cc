@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace sluice::record {
 namespace {
@@ -25,39 +26,6 @@ constexpr auto plain_in_quotes = plain_except("\"\\");
 constexpr auto plain_bare = plain_except("\"\\ =");  // a key=value value without quotes
 constexpr auto plain_in_cef_value = plain_except("\\=");
 constexpr auto plain_in_cef_header = plain_except("\\|");
-
-struct Character {
-  uint32_t code = 0;
-  size_t bytes = 0;  // 0: not UTF-8
-};
-
-/// The character at the front of `text`, which is not empty and does not begin with ASCII. RFC 3629: no
-/// overlong forms, no surrogates, nothing past U+10FFFF.
-Character decode(std::string_view text) {
-  const auto at = [&](size_t i) -> uint32_t {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const auto continues = [&](size_t i) { return (at(i) & 0xc0) == 0x80; };
-  const uint32_t lead = at(0);
-  if (lead >= 0xc2 && lead <= 0xdf && continues(1)) return {((lead & 0x1f) << 6) | (at(1) & 0x3f), 2};
-  if ((lead & 0xf0) == 0xe0 && continues(1) && continues(2)) {
-    const uint32_t code = ((lead & 0x0f) << 12) | ((at(1) & 0x3f) << 6) | (at(2) & 0x3f);
-    if (code >= 0x800 && (code < 0xd800 || code > 0xdfff)) return {code, 3};
-  }
-  if (lead >= 0xf0 && lead <= 0xf4 && continues(1) && continues(2) && continues(3)) {
-    const uint32_t code =
-        ((lead & 0x07) << 18) | ((at(1) & 0x3f) << 12) | ((at(2) & 0x3f) << 6) | (at(3) & 0x3f);
-    if (code >= 0x10000 && code <= 0x10ffff) return {code, 4};
-  }
-  return {};
-}
-
-/// Characters that would break a line or lie to its reader: C1 controls (terminals obey them), line and
-/// paragraph separator, and the direction marks and overrides.
-constexpr bool is_unsafe(uint32_t code) {
-  return code < 0xa0 || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
-         (code >= 0x2066 && code <= 0x2069);
-}
 
 // --- writing
 // --------------------------------------------------------------------------------------------------------
@@ -189,12 +157,12 @@ size_t escape_in_quotes(Cursor& out, std::string_view text) {
   } else if (byte < 0x80) {
     unicode(byte);
   } else {
-    const Character character = decode(text);
+    const Character character = decode_utf8(text);
     if (character.bytes == 0) {
       unicode(byte);
       return 1;
     }
-    if (is_unsafe(character.code))
+    if (is_unsafe_to_show(character.code))
       unicode(character.code);
     else
       out.put(text.substr(0, character.bytes));
@@ -222,9 +190,9 @@ size_t escape_in_cef(Cursor& out, std::string_view text) {
   } else if (static_cast<unsigned char>(c) < 0x80) {
     as_text(c);
   } else {
-    const Character character = decode(text);
+    const Character character = decode_utf8(text);
     const size_t bytes = character.bytes == 0 ? 1 : character.bytes;
-    if (character.bytes == 0 || is_unsafe(character.code)) {
+    if (character.bytes == 0 || is_unsafe_to_show(character.code)) {
       for (size_t i = 0; i < bytes; ++i) as_text(text[i]);
     } else {
       out.put(text.substr(0, bytes));
