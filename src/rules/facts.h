@@ -12,8 +12,8 @@
 
 namespace sluice::rules {
 
-/// not_yet: a later event will know it, so a condition over it is unknown. never: it cannot become known in this mode
-/// (no event will bring it), so neither the condition nor its negation matches.
+/// not_yet: a later event will know it, so a condition over it is unknown. never: it cannot become known in
+/// this mode (no event will bring it), so neither the condition nor its negation matches.
 enum class Known : uint8_t { not_yet, never, yes };
 
 enum class Mode : uint8_t { transparent, explicit_proxy };
@@ -33,12 +33,13 @@ struct Facts {
 
   // connect event: always known
   IpAddress client;
-  std::string_view interface;  // the LAN interface's name; empty when the kernel did not tell: then never known
-  Endpoint destination;        // the original destination
+  std::string_view
+      interface;         // the LAN interface's name; empty when the kernel did not tell: then never known
+  Endpoint destination;  // the original destination
 
   // known at connect in explicit mode, at hello in transparent mode.
   Known host_known = Known::not_yet;
-  std::string_view host;       // the SNI; else the CONNECT name; else empty (then only address patterns can match)
+  std::string_view host;  // the SNI; else the CONNECT name; else empty (then only address patterns can match)
 
   // known at hello; never, when the bytes turned out not to be TLS
   Known hello_known = Known::not_yet;

@@ -1,0 +1,32 @@
+// Host patterns (S20): `example.com` that name only, `*.example.com` every name under it, `.example.com`
+// both.
+//
+// Pure; nothing is kept.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice::rules {
+
+struct HostPattern {
+  enum class Kind : uint8_t { exact, below, both };
+  Kind kind = Kind::exact;
+  std::string name;  // lower case, A-labels, no dot in front or behind; 1 to 253 bytes
+
+  bool operator==(const HostPattern&) const = default;
+  [[nodiscard]] std::string to_string() const;
+
+  /// On failure `error` says what is wrong and what would be right. Address literals are not host patterns:
+  /// the caller tries Cidr::parse first.
+  [[nodiscard]] static std::optional<HostPattern> parse(std::string_view text, std::string& error);
+};
+
+/// Writes `text` as a DNS name: lower case, U-labels to A-labels (IDNA2008 with UTS 46 mapping), without a
+/// trailing dot. Labels are 1 to 63 bytes of letters, digits, '-' and '_', the whole at most 253. False with
+/// `error` set otherwise.
+[[nodiscard]] bool normalize_host(std::string_view text, std::string& name, std::string& error);
+
+}  // namespace sluice::rules

@@ -1,0 +1,75 @@
+#include "rules/name_table.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/check.h"
+
+namespace sluice::rules {
+
+size_t NameTable::memory_bytes() const {
+  return fingerprints_.capacity() * sizeof(uint64_t) + places_.capacity() * sizeof(Place) + names_.capacity();
+}
+
+void NameTableBuilder::reserve(size_t count, size_t bytes) {
+  entries_.reserve(entries_.size() + count);
+  names_.reserve(names_.size() + bytes);
+}
+
+bool NameTableBuilder::add(std::string_view name, uint32_t element) {
+  SLUICE_CHECK(!name.empty() && name.size() <= NameTable::name_bytes_max);
+  if (names_.size() + 1 + name.size() > std::numeric_limits<uint32_t>::max()) return false;
+  entries_.push_back({static_cast<uint32_t>(names_.size()), element});
+  names_.push_back(static_cast<char>(name.size()));
+  names_.insert(names_.end(), name.begin(), name.end());
+  return true;
+}
+
+NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool& sets) {
+  NameTable table;
+  table.names_ = std::move(names_);
+  const size_t groups = entries_.size() / 6 + 1;  // six of eight places in use
+  table.fingerprints_.assign(groups, 0);
+  table.places_.assign(groups * 8, {});
+
+  const auto insert = [&](uint64_t hashed, const Entry& entry) {
+    const std::string_view name = table.name_at(entry.name);
+    const uint8_t fingerprint = NameTable::fingerprint_of(hashed);
+    for (size_t group = table.group_of(hashed);; group = group + 1 == groups ? 0 : group + 1) {
+      const uint64_t fingerprints = table.fingerprints_[group];
+      for (uint64_t hits = NameTable::zero_bytes(fingerprints ^ NameTable::repeat(fingerprint)); hits != 0;
+           hits &= hits - 1) {
+        auto& place = table.places_[group * 8 + static_cast<size_t>(__builtin_ctzll(hits)) / 8];
+        if (table.name_at(place.name) != name) continue;
+        place.set = sets.with(place.set, entry.element);
+        return;
+      }
+      if (const uint64_t free = NameTable::zero_bytes(fingerprints); free != 0) {
+        const auto index = static_cast<size_t>(__builtin_ctzll(free)) / 8;
+        table.fingerprints_[group] |= uint64_t{fingerprint} << (8 * index);
+        table.places_[group * 8 + index] = {entry.name, sets.with(set_empty, entry.element)};
+        ++table.count_;
+        return;
+      }
+    }
+  };
+
+  // In batches, so that the cache misses of one batch overlap.
+  constexpr size_t batch = 32;
+  std::array<uint64_t, batch> hashes{};
+  for (size_t first = 0; first < entries_.size(); first += batch) {
+    const size_t count = std::min(batch, entries_.size() - first);
+    for (size_t i = 0; i < count; ++i) {
+      const std::string_view name = table.name_at(entries_[first + i].name);
+      hashes[i] = hashing == Hashing::host ? hash.of_host(name) : hash.of_text(name);
+      table.prefetch(hashes[i]);
+      __builtin_prefetch(&table.places_[table.group_of(hashes[i]) * 8], 1);
+    }
+    for (size_t i = 0; i < count; ++i) insert(hashes[i], entries_[first + i]);
+  }
+  entries_ = {};
+  return table;
+}
+
+}  // namespace sluice::rules

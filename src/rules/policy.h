@@ -1,0 +1,180 @@
+// Policy: the compiled rule tables. Immutable, shared by all threads; a session keeps the one that it started
+// with.
+//
+// Made by PolicyBuilder (policy_builder.h), asked through a Judge (judge.h), explained by explain.h.
+//
+// How a verdict is compiled. Every `when` and every `except` entry is a *row*: a conjunction with at most one
+// condition per Slot. Every condition is made of *groups* of alternatives (one for what stands in rules.toml,
+// one per list file). One look-up per attribute, over all rules at once, gives the groups that hold; each
+// group knows its rows. So the cost is one look-up per attribute plus a few words of bit arithmetic per 64
+// rows, whatever the lists hold.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rules/facts.h"
+#include "rules/host_table.h"
+#include "rules/judge.h"
+#include "rules/prefix_table.h"
+#include "rules/schedule.h"
+#include "rules/set_pool.h"
+
+namespace sluice::rules {
+
+/// What a condition is about: its key in `when = { … }`.
+enum class Slot : uint8_t {
+  client,
+  destination,
+  port,
+  host,
+  sni,
+  ech,
+  alpn,
+  tls_version,
+  ja4,
+  schedule,
+  method
+};
+inline constexpr size_t slot_count = 11;
+[[nodiscard]] const char* to_string(Slot slot);  // "tls_version", as in rules.toml
+
+/// Where something stands in a configuration file; line 0 when it does not.
+struct Position {
+  uint32_t line = 0;
+  uint32_t column = 0;
+};
+
+/// One `key = value` of a `when` or `except` entry, for people.
+struct Condition {
+  Slot slot = Slot::client;
+  std::string text;  // as in rules.toml, shortened: `host = [".bank.example", "@lists/banking.txt"]`
+  Position position;
+};
+
+struct Rule {
+  std::string name;              // as written, or "tls rule 3"
+  Action action = Action::peek;  // TLS: tunnel, tunnel_sni, bump, terminate; access: peek stands for allow
+  std::string redirect_to;
+  Position position;
+  uint32_t row = 0;            // of its `when`
+  uint32_t excepts_first = 0;  // rows of its `except` entries
+  uint32_t excepts_count = 0;
+};
+
+class Policy {
+ public:
+  /// The rule's name; "default" for rule_default, "" for rule_none.
+  [[nodiscard]] std::string_view tls_rule_name(RuleIndex index) const { return name_of(tls_.rules, index); }
+  [[nodiscard]] std::string_view access_rule_name(RuleIndex index) const {
+    return name_of(access_.rules, index);
+  }
+
+  [[nodiscard]] std::span<const Rule> tls_rules() const { return tls_.rules; }
+  [[nodiscard]] std::span<const Rule> access_rules() const { return access_.rules; }
+  [[nodiscard]] bool decrypt() const { return decrypt_; }
+  [[nodiscard]] Action tls_default() const { return tls_default_; }
+  [[nodiscard]] bool access_default_allows() const { return access_default_allows_; }
+
+  /// What the daemon need not find out when it is false.
+  [[nodiscard]] bool needs_interface() const { return !interfaces_.empty(); }
+  [[nodiscard]] bool needs_ja4() const { return !ja4_.empty(); }
+  [[nodiscard]] bool needs_time() const { return !schedules_.empty(); }
+  /// Whether any TLS rule or the default bumps.
+  [[nodiscard]] bool can_bump() const { return can_bump_; }
+
+  /// The conditions of a row, in the order of rules.toml. Row numbers are those in Rule.
+  [[nodiscard]] std::span<const Condition> conditions_of(uint32_t row) const {
+    return std::span(conditions_)
+        .subspan(row_conditions_[row], row_conditions_[row + 1] - row_conditions_[row]);
+  }
+
+  [[nodiscard]] size_t host_patterns() const { return hosts_.size(); }
+  [[nodiscard]] size_t memory_bytes() const;
+
+ private:
+  friend class PolicyBuilder;
+  friend class Evaluator;
+
+  /// Rules occupy the rows first_word * 64 + index, so that a table is a run of whole words.
+  struct Table {
+    std::vector<Rule> rules;
+    uint32_t first_word = 0;
+    uint32_t words = 0;
+  };
+  struct Ports {
+    std::vector<uint32_t> starts;  // sorted; the range ends where the next begins
+    std::vector<SetId> sets;
+  };
+  /// Texts that match whole, or by the part in front of a trailing '*'.
+  struct Texts {
+    NameTable exact;
+    NameTable prefixes;
+    std::vector<uint8_t> prefix_lengths;  // ascending, different
+    [[nodiscard]] bool empty() const { return exact.empty() && prefixes.empty(); }
+  };
+  struct TimedGroup {
+    Schedule schedule;
+    uint32_t group = 0;
+  };
+  struct VersionGroups {
+    uint16_t version = 0;
+    SetId groups = set_empty;
+  };
+  struct PresenceGroups {
+    SetId present = set_empty;
+    SetId absent = set_empty;
+  };
+
+  static std::string_view name_of(const std::vector<Rule>& rules, RuleIndex index) {
+    if (index == rule_default) return "default";
+    if (index < 0 || static_cast<size_t>(index) >= rules.size()) return "";
+    return rules[static_cast<size_t>(index)].name;
+  }
+  [[nodiscard]] std::span<const uint32_t> rows_of(uint32_t group) const {
+    return std::span(group_rows_)
+        .subspan(group_row_starts_[group], group_row_starts_[group + 1] - group_row_starts_[group]);
+  }
+  [[nodiscard]] std::span<const uint64_t> rows_without(Slot slot) const {
+    return std::span(rows_without_).subspan(static_cast<size_t>(slot) * words_, words_);
+  }
+
+  Table access_;
+  Table tls_;
+  bool decrypt_ = true;
+  Action tls_default_ = Action::tunnel_sni;
+  bool access_default_allows_ = true;
+  bool can_bump_ = false;
+
+  uint32_t words_ = 0;       // words per row set: access rules, then TLS rules, then except entries
+  uint32_t slots_used_ = 0;  // bit per Slot that some row has a condition on
+  std::vector<uint64_t> rows_without_;       // per slot: rows with no condition on it
+  std::vector<uint64_t> rows_naming_hosts_;  // rows whose host condition has names (not only addresses)
+  std::vector<uint32_t> group_row_starts_;
+  std::vector<uint32_t> group_rows_;
+  std::vector<Slot> group_slots_;
+
+  SetPool sets_;
+  NameHash hash_{0};
+  PrefixTable clients_;
+  Texts interfaces_;
+  PrefixTable destinations_;  // of `destination`, and of address literals in `host`
+  Ports ports_;
+  HostTable hosts_;
+  PresenceGroups sni_;
+  PresenceGroups ech_;
+  Texts alpn_;
+  std::vector<VersionGroups> versions_;
+  Texts ja4_;
+  std::vector<TimedGroup> schedules_;
+
+  std::vector<uint32_t>
+      row_conditions_;  // row r has conditions_[row_conditions_[r] .. row_conditions_[r + 1])
+  std::vector<Condition> conditions_;
+};
+
+}  // namespace sluice::rules
