@@ -55,6 +55,7 @@ struct ClientHello {
   size_t wire_bytes = 0;             // those records, headers included; what follows is not the hello's
 
   [[nodiscard]] uint16_t version_max() const { return versions.empty() ? legacy_version : versions.front(); }
+  bool operator==(const ClientHello&) const = default;
 };
 
 /// SHA-256 of `input`, as a function that the caller supplies: this room links no crypto.
