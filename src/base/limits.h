@@ -19,4 +19,30 @@ inline constexpr size_t host_bytes_max = 253;
 inline constexpr size_t alpn_protocols_max = 64;
 inline constexpr size_t extensions_max = 256;
 
+// --- sessions -------------------------------------------------------------------------------------------------------
+// Descriptors that a worker keeps for itself besides two per session: ring, listeners, wake-up, log, pipes (two each).
+inline constexpr uint32_t descriptors_reserved_per_worker = 64;
+inline constexpr uint32_t pipes_per_worker_max = 64;
+// An alert that closes a connection is sent in order: so long is waited for the client's own close.
+inline constexpr uint32_t linger_ms = 2'000;
+// An origin's reset is passed on behind the bytes that it sent before: so long may those take to reach the client.
+inline constexpr uint32_t reset_after_delivery_ms = 10'000;
+
+// --- relay ----------------------------------------------------------------------------------------------------------
+// A direction that filled so many 16 KiB buffers in a row is streaming, and is spliced from then on (FACTS: splice pays
+// from about 16 KiB per wake-up).
+inline constexpr uint32_t full_reads_to_stream = 3;
+// One buffer of the ring. In use only from a completion to the send that follows it in the same round.
+inline constexpr size_t ring_buffer_bytes = 16 * 1024;
+// A splicing direction whose wake-ups bring less than a buffer so many times in a row is copied again.
+inline constexpr uint32_t small_reads_to_copy = 16;
+inline constexpr uint8_t copies_before_asking_for_a_pipe = 64;
+// What one direction may move before others get their turn.
+inline constexpr uint64_t relay_turn_bytes = 1024 * 1024;
+inline constexpr size_t relay_copy_bytes = 64 * 1024;
+
+// --- log ------------------------------------------------------------------------------------------------------------
+// What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
+inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;
+
 }  // namespace sluice::limits
