@@ -1,0 +1,199 @@
+// Step finish: the only place that closes, counts and logs. Cancel, then join (nothing in flight), then close: the kernel
+// may answer an Op until it has answered it, so its owner stays until then.
+
+#include <array>
+#include <variant>
+
+#include "base/check.h"
+#include "flow/session.h"
+#include "rules/policy.h"
+
+namespace sluice::flow {
+namespace {
+
+using record::CloseReason;
+
+// RFC 8446 section 6: alert, fatal(2), access_denied(49), as a record of its own in clear.
+constexpr std::array<uint8_t, 7> alert_access_denied = {21, 3, 3, 0, 2, 2, 49};
+
+/// Gives back what the relay holds, and keeps its numbers.
+void leave_room(Session& session) {
+  if (auto* room = std::get_if<SpliceRoom>(&session.room)) {
+    session.bytes_up = room->up.bytes;
+    session.bytes_down = room->down.bytes;
+    for (Relay* relay : {&room->up, &room->down}) {
+      if (relay->pipe != nullptr) session.world->kernel.give_pipe(relay->pipe);
+      session.world->relay_memory_bytes -= relay->spill.size;
+    }
+  }
+  session.replay = {};
+  session.hello.reset();
+  session.room.emplace<FinishRoom>();
+}
+
+void count(Session& session) {
+  record::Counters& counters = session.world->counters;
+  ++counters.connections_finished;
+  counters.count_close(session.close_reason);
+  counters.bytes_up += session.bytes_up;
+  counters.bytes_down += session.bytes_down;
+  switch (session.decision.action) {
+    case rules::Action::tunnel: ++counters.action_tunnel; break;
+    case rules::Action::tunnel_sni: ++counters.action_tunnel_sni; break;
+    case rules::Action::bump: ++counters.action_bump; break;
+    case rules::Action::terminate: ++counters.action_terminate; break;
+    case rules::Action::block: ++counters.action_block; break;
+    case rules::Action::redirect: ++counters.action_redirect; break;
+    case rules::Action::peek: ++counters.action_none; break;
+  }
+}
+
+const char* version_name(uint16_t version) {
+  switch (version) {
+    case 0x0300: return "ssl3";
+    case 0x0301: return "1.0";
+    case 0x0302: return "1.1";
+    case 0x0303: return "1.2";
+    case 0x0304: return "1.3";
+    default: return "unknown";
+  }
+}
+
+void log(Session& session) {
+  World& world = *session.world;
+  const rules::Policy& policy = *session.ruling->config->policy;
+  record::ConnectionRecord record;
+  const std::string destination = session.about.destination.address.to_string();
+  record.time_us = session.accepted_wall_us;
+  record.id = session.id;
+  record.mode = "transparent";
+  record.client = session.about.client;
+  record.destination = session.about.destination;
+  record.interface = world.interfaces.name(session.about.interface_index);
+  record.host = destination;
+  if (const Seen* seen = session.seen.get()) {
+    const std::string_view names = seen->names;
+    record.sni = names.substr(0, seen->sni_bytes);
+    record.alpn = names.substr(seen->sni_bytes);
+    if (!record.sni.empty()) record.host = record.sni;
+    record.tls_version = version_name(seen->version_max);
+    record.ja4 = {seen->ja4.data(), seen->ja4.size()};
+    record.ech = seen->ech;
+  }
+  const rules::Action action = session.decision.action;
+  // A connection that ended before its verdict has no action.
+  if (action != rules::Action::peek) record.action = rules::to_string(action);
+  record.tls_rule = policy.tls_rule_name(session.decision.tls_rule);
+  record.access_rule = policy.access_rule_name(session.decision.access_rule);
+  if (action == rules::Action::tunnel || action == rules::Action::tunnel_sni) {
+    record.scan = "skipped";
+    record.scan_reason = "tunnel";
+  }
+  record.bytes_up = session.bytes_up;
+  record.bytes_down = session.bytes_down;
+  if (session.peek_us != UINT32_MAX) record.peek_us = session.peek_us;
+  if (session.connect_us != UINT32_MAX) record.connect_us = session.connect_us;
+  record.total_us = world.kernel.now_us() - session.accepted_us;
+  record.close = session.close_reason;
+  record.detail = session.detail;
+  world.records.write(record);
+}
+
+void close_origin(Session& session) {
+  if (session.origin_fd < 0) return;
+  if (session.farewell == Farewell::in_order)
+    session.world->kernel.close(session.origin_fd);
+  else
+    session.world->kernel.close_with_reset(session.origin_fd);
+  session.origin_fd = -1;
+}
+
+/// The session's last moment: afterwards its slot belongs to somebody else.
+Next depart(Session& session, bool with_reset) {
+  io::TimerWheel::stop(session.timer);
+  close_origin(session);
+  if (with_reset)
+    session.world->kernel.close_with_reset(session.client_fd);
+  else
+    session.world->kernel.close(session.client_fd);
+  session.client_fd = -1;
+  count(session);
+  log(session);
+  SLUICE_CHECK(!session.up.in_flight && !session.down.in_flight);
+  --session.ruling->sessions;
+  session.world->on_session_end(*session.world, session);
+  return Next::wait;
+}
+
+/// The alert must not be overtaken by a reset, which unread bytes would cause: close our half, read the client's.
+Next begin_alert(Session& session) {
+  World& world = *session.world;
+  const ssize_t sent = world.kernel.send_now(session.client_fd, alert_access_denied);
+  if (sent < 0) return depart(session, true);
+  world.kernel.shutdown_write(session.client_fd);
+  std::get<FinishRoom>(session.room).stage = FinishRoom::Stage::alerting;
+  world.timers.start(session.timer, world.kernel.now_us() + limits::linger_ms * 1000ull);
+  world.kernel.receive(session.up, session.client_fd);
+  return Next::wait;
+}
+
+Next on_alerting(Session& session, const Answer& answer) {
+  World& world = *session.world;
+  if (answer.from == Answer::From::timer) {
+    if (!session.up.in_flight) return depart(session, false);
+    session.farewell = Farewell::reset;
+    world.kernel.cancel(session.up);
+    return Next::wait;
+  }
+  world.kernel.release(answer.flags);
+  const bool again = answer.result > 0 || answer.result == -ENOBUFS || answer.result == -EINTR;
+  if (!again || session.farewell == Farewell::reset) return depart(session, session.farewell == Farewell::reset);
+  world.kernel.receive(session.up, session.client_fd);
+  return Next::wait;
+}
+
+/// The origin was reset behind its last bytes; so is the client, once it has acknowledged them.
+Next await_delivery(Session& session) {
+  World& world = *session.world;
+  auto& room = std::get<FinishRoom>(session.room);
+  const uint64_t now_us = world.kernel.now_us();
+  if (room.stage != FinishRoom::Stage::delivering) {
+    room.stage = FinishRoom::Stage::delivering;
+    room.give_up_us = now_us + limits::reset_after_delivery_ms * 1000ull;
+    close_origin(session);
+  }
+  if (world.kernel.unacknowledged_bytes(session.client_fd) == 0 || now_us >= room.give_up_us) return depart(session, true);
+  world.timers.start(session.timer, now_us + 1);  // the next tick
+  return Next::wait;
+}
+
+Next on_joined(Session& session) {
+  switch (session.farewell) {
+    case Farewell::in_order: return depart(session, false);
+    case Farewell::reset: return depart(session, true);
+    case Farewell::alert: return begin_alert(session);
+    case Farewell::reset_after_delivery: return await_delivery(session);
+  }
+  SLUICE_CHECK(false);
+}
+
+}  // namespace
+
+Next finish(Session& session, const Answer* answer) {
+  if (answer == nullptr) {
+    leave_room(session);
+    io::TimerWheel::stop(session.timer);
+    session.world->kernel.cancel(session.up);
+    session.world->kernel.cancel(session.down);
+  } else {
+    switch (std::get<FinishRoom>(session.room).stage) {
+      case FinishRoom::Stage::joining: session.world->kernel.release(answer->flags); break;
+      case FinishRoom::Stage::alerting: return on_alerting(session, *answer);
+      case FinishRoom::Stage::delivering: return await_delivery(session);
+    }
+  }
+  if (session.up.in_flight || session.down.in_flight) return Next::wait;
+  return on_joined(session);
+}
+
+}  // namespace sluice::flow

@@ -1,0 +1,93 @@
+// Step peek: read the client's first bytes until they are a ClientHello or cannot become one. The bytes are consumed
+// and kept (`replay`): they go to the origin as they came.
+
+#include <cerrno>
+
+#include "flow/session.h"
+
+namespace sluice::flow {
+namespace {
+
+Next wait_for_bytes(Session& session) {
+  session.world->kernel.receive(session.up, session.client_fd);
+  return Next::wait;
+}
+
+/// The hello event has come, with a hello or without: decide looks at what is known.
+Next done(Session& session) {
+  io::TimerWheel::stop(session.timer);
+  session.peek_us = static_cast<uint32_t>(session.world->kernel.now_us() - session.accepted_us);
+  session.peeked = true;
+  session.step = Step::decide;
+  return Next::go;
+}
+
+Next enter(Session& session) {
+  World& world = *session.world;
+  ++world.counters.peeks;
+  session.room.emplace<PeekRoom>();
+  world.timers.start(session.timer, session.accepted_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+  return wait_for_bytes(session);
+}
+
+Next read(Session& session) {
+  World& world = *session.world;
+  auto outcome = std::get<PeekRoom>(session.room).reader.read(session.replay);
+  if (std::holds_alternative<hello::NeedMore>(outcome)) return wait_for_bytes(session);
+  if (auto* found = std::get_if<hello::ClientHello>(&outcome)) {
+    ++world.counters.hello_complete;
+    if (!found->has_sni) ++world.counters.sni_missing;
+    session.hello = std::make_unique<hello::ClientHello>(std::move(*found));
+  } else {
+    session.malformed = std::get<hello::Malformed>(outcome);
+  }
+  return done(session);
+}
+
+/// Silence, or a hello that does not end. The receive that is still in flight is cancelled; its answer brings us to the
+/// decision, so that nothing is ever read behind our back.
+Next on_timeout(Session& session) {
+  session.hello_incomplete = !session.replay.empty();
+  session.silent = session.replay.empty();
+  session.world->kernel.cancel(session.up);
+  return Next::wait;
+}
+
+}  // namespace
+
+Next peek(Session& session, const Answer* answer) {
+  if (answer == nullptr) return enter(session);
+  if (answer->from == Answer::From::timer) return on_timeout(session);
+
+  World& world = *session.world;
+  const bool timed_out = session.silent || session.hello_incomplete;
+  if (answer->result > 0) {
+    const auto bytes = world.kernel.received(answer->result, answer->flags);
+    session.replay.insert(session.replay.end(), bytes.begin(), bytes.end());
+    world.kernel.release(answer->flags);
+    session.silent = false;  // it spoke just in time
+    session.hello_incomplete = false;
+    if (!timed_out) return read(session);
+    // Bytes that raced with the time limit: one more look, then it is over.
+    auto outcome = std::get<PeekRoom>(session.room).reader.read(session.replay);
+    session.hello_incomplete = std::holds_alternative<hello::NeedMore>(outcome);
+    if (auto* found = std::get_if<hello::ClientHello>(&outcome))
+      session.hello = std::make_unique<hello::ClientHello>(std::move(*found));
+    else if (auto* reason = std::get_if<hello::Malformed>(&outcome))
+      session.malformed = *reason;
+    return done(session);
+  }
+  if (timed_out) return done(session);
+  switch (-answer->result) {
+    case 0: return close(session, record::CloseReason::client_closed_early, Farewell::in_order);
+    case ENOBUFS:
+    case EINTR: return wait_for_bytes(session);
+    case ECONNRESET: return close(session, record::CloseReason::client_reset, Farewell::reset);
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return close(session, record::CloseReason::client_vanished, Farewell::reset, errno_name(-answer->result));
+    default: return close(session, record::CloseReason::gateway_error, Farewell::reset, errno_name(-answer->result));
+  }
+}
+
+}  // namespace sluice::flow

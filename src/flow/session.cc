@@ -1,0 +1,99 @@
+#include "flow/session.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace sluice::flow {
+namespace {
+
+Next run(Session& session, const Answer* answer) {
+  switch (session.step) {
+    case Step::decide: return decide(session, answer);
+    case Step::peek: return peek(session, answer);
+    case Step::connect: return connect(session, answer);
+    case Step::splice: return splice(session, answer);
+    case Step::finish: return finish(session, answer);
+  }
+  SLUICE_CHECK(false);
+}
+
+/// After a `wait` the session may be gone (finish frees it): nothing touches it here.
+void advance(Session& session, const Answer* answer) {
+  for (;;) {
+    switch (run(session, answer)) {
+      case Next::go: break;
+      case Next::wait: return;
+      case Next::close: session.step = Step::finish; break;
+    }
+    answer = nullptr;
+  }
+}
+
+void on_up(void* owner, int32_t result, uint32_t flags) {
+  const Answer answer{Answer::From::up, result, flags};
+  advance(*static_cast<Session*>(owner), &answer);
+}
+
+void on_down(void* owner, int32_t result, uint32_t flags) {
+  const Answer answer{Answer::From::down, result, flags};
+  advance(*static_cast<Session*>(owner), &answer);
+}
+
+void on_timer(void* owner) {
+  const Answer answer{Answer::From::timer, 0, 0};
+  advance(*static_cast<Session*>(owner), &answer);
+}
+
+}  // namespace
+
+const char* to_string(Step step) {
+  switch (step) {
+    case Step::decide: return "decide";
+    case Step::peek: return "peek";
+    case Step::connect: return "connect";
+    case Step::splice: return "splice";
+    case Step::finish: return "finish";
+  }
+  return "?";
+}
+
+void begin(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about) {
+  session.world = &world;
+  session.ruling = &ruling;
+  ++ruling.sessions;
+  session.client_fd = client_fd;
+  session.about = about;
+  session.id = world.next_id;
+  world.next_id += world.id_step;
+  session.accepted_wall_us = world.wall_us;
+  session.accepted_us = session.active_us = world.kernel.now_us();
+  session.up = {on_up, &session, false};
+  session.down = {on_down, &session, false};
+  session.timer.on_expiry = on_timer;
+  session.timer.owner = &session;
+  session.step = Step::decide;
+  advance(session, nullptr);
+}
+
+void end(Session& session, record::CloseReason reason) {
+  if (session.step == Step::finish) return;  // on its way already; whoever stops the worker waits or leaves
+  close(session, reason, Farewell::reset);
+  session.step = Step::finish;
+  advance(session, nullptr);
+}
+
+Next close(Session& session, record::CloseReason reason, Farewell farewell, const char* detail) {
+  session.close_reason = reason;
+  session.farewell = farewell;
+  session.detail = detail;
+  return Next::close;
+}
+
+const char* errno_name(int sys_errno) {
+  const char* name = strerrorname_np(sys_errno);
+  return name != nullptr ? name : "unknown";
+}
+
+}  // namespace sluice::flow

@@ -1,0 +1,158 @@
+// Session: one client connection from accept to close. Its step table is the reader's map:
+//
+//   peek -> decide -> connect -> splice -> finish
+//
+// decide runs twice: at the connect event (then it may lead straight to connect) and, after peek, at the hello event.
+// Every path ends in finish, the only place that closes, counts and logs. Each step is a function in a file of its own
+// that returns Next; its state is an alternative of `room`, so that no step can read another's fields.
+//
+// A session belongs to one worker and never migrates. Its memory is a pooled slot that is used again only after finish
+// has joined every Op (nothing in flight) and closed both sockets.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "flow/world.h"
+#include "hello/client_hello.h"
+#include "io/op.h"
+#include "io/timer_wheel.h"
+
+namespace sluice::flow {
+
+enum class Step : uint8_t { decide, peek, connect, splice, finish };
+[[nodiscard]] const char* to_string(Step step);
+
+/// What a step function wants next: run the step that is now in `session.step`; wait for an answer; or end.
+enum class Next : uint8_t { go, wait, close };
+
+enum class Direction : uint8_t { up, down };  // up: client to origin
+
+/// What a waiting step was waiting for. nullptr where an Answer is expected means: the step has just been entered.
+struct Answer {
+  enum class From : uint8_t { up, down, timer };
+  From from = From::timer;
+  int32_t result = 0;
+  uint32_t flags = 0;
+};
+
+/// How the client learns of the end.
+enum class Farewell : uint8_t { in_order, reset, alert, reset_after_delivery };
+
+/// Bytes that the receiver could not take yet.
+struct Spill {
+  std::unique_ptr<uint8_t[]> bytes;
+  uint32_t size = 0;
+  uint32_t sent = 0;
+};
+
+/// What the log says of the ClientHello, kept small: an idle tunnel holds it for its whole life.
+struct Seen {
+  std::string names;  // SNI, then ALPN protocols joined with commas
+  uint16_t sni_bytes = 0;
+  uint16_t version_max = 0;
+  bool ech = false;
+  hello::Ja4 ja4{};
+};
+
+struct PeekRoom {
+  hello::HelloReader reader;
+};
+
+struct ConnectRoom {
+  uint64_t begun_us = 0;
+};
+
+/// One direction of a relay.
+struct Relay {
+  enum class Waiting : uint8_t { nothing, receive, readable, writable };
+
+  uint64_t bytes = 0;  // delivered to the receiver's socket
+  io::Pipe* pipe = nullptr;
+  Spill spill;
+  Waiting waiting = Waiting::nothing;
+  uint8_t full_reads = 0;   // in a row
+  uint8_t small_reads = 0;  // in a row, while splicing
+  bool splices = false;
+  uint8_t pipe_denied = 0;  // copies to make before a pipe is asked for again
+  bool source_ended = false;  // FIN received
+  bool ended = false;         // and passed on, behind all bytes; or the receiver is gone
+  int receiver_errno = 0;     // why the receiver is gone
+};
+
+struct SpliceRoom {
+  Relay up;
+  Relay down;
+  // Both sockets are O_NONBLOCK and are waited for with poll: set once, when a direction first streams (FACTS: a ring
+  // receive on such a socket answers -EAGAIN instead of waiting).
+  bool nonblocking = false;
+};
+
+struct FinishRoom {
+  enum class Stage : uint8_t { joining, alerting, delivering };
+  Stage stage = Stage::joining;
+  uint64_t give_up_us = 0;
+};
+
+struct Session {
+  World* world = nullptr;
+  Ruling* ruling = nullptr;
+  Session* next = nullptr;  // the worker's list of open sessions
+  Session* previous = nullptr;
+
+  int client_fd = -1;
+  int origin_fd = -1;
+  // What this session waits for: at most one thing on either side of the relay. While it peeks, `up` reads the client;
+  // while it connects, `down` is the connect.
+  io::Op up;
+  io::Op down;
+  io::Timer timer;
+  uint64_t accepted_us = 0;
+  uint64_t active_us = 0;  // last progress
+
+  uint64_t id = 0;
+  int64_t accepted_wall_us = 0;
+  io::Accepted about;
+  rules::Decision decision;
+  std::unique_ptr<hello::ClientHello> hello;  // from peek to decide only
+  std::unique_ptr<Seen> seen;                 // from decide to finish
+  std::vector<uint8_t> replay;                // what was peeked and is owed to the origin
+  uint64_t bytes_up = 0;
+  uint64_t bytes_down = 0;
+  uint32_t peek_us = UINT32_MAX;     // UINT32_MAX: it did not happen
+  uint32_t connect_us = UINT32_MAX;
+
+  Step step = Step::decide;
+  Farewell farewell = Farewell::in_order;
+  record::CloseReason close_reason = record::CloseReason::finished;
+  const char* detail = "";  // static text
+  // How peek ended: a hello, or why there is none.
+  bool peeked = false;
+  bool silent = false;
+  bool hello_incomplete = false;
+  std::variant<std::monostate, hello::Malformed> malformed;
+
+  std::variant<std::monostate, PeekRoom, ConnectRoom, SpliceRoom, FinishRoom> room;
+};
+
+/// Begins a session for an accepted connection: from here on, the session owns `client_fd`.
+void begin(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about);
+/// Ends a session from outside (drain, stop): the client and the origin are reset.
+void end(Session& session, record::CloseReason reason);
+
+// --- for the steps ---
+Next decide(Session& session, const Answer* answer);
+Next peek(Session& session, const Answer* answer);
+Next connect(Session& session, const Answer* answer);
+Next splice(Session& session, const Answer* answer);
+Next finish(Session& session, const Answer* answer);
+
+/// Where a step says how the connection ends: `return close(session, …)`.
+Next close(Session& session, record::CloseReason reason, Farewell farewell, const char* detail = "");
+/// The name of an errno ("ECONNREFUSED"), static.
+[[nodiscard]] const char* errno_name(int sys_errno);
+
+}  // namespace sluice::flow

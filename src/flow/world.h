@@ -1,0 +1,76 @@
+// World: what a worker lends to its sessions. One per worker, used by its thread only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/limits.h"
+#include "config/config.h"
+#include "hello/client_hello.h"
+#include "io/kernel.h"
+#include "io/timer_wheel.h"
+#include "record/connection_record.h"
+#include "record/counters.h"
+#include "rules/judge.h"
+
+namespace sluice::flow {
+
+/// One loaded rules.toml, as one worker sees it. A session keeps the Ruling that it started with; a Ruling that is no
+/// longer the current one goes when its last session ends. Counted without atomics: it never leaves its worker.
+struct Ruling {
+  explicit Ruling(std::shared_ptr<const config::Config> loaded) : config(std::move(loaded)), judge(config->policy) {}
+
+  std::shared_ptr<const config::Config> config;
+  rules::Judge judge;
+  uint32_t sessions = 0;
+};
+
+/// Takes the record of every connection that ends.
+class RecordSink {
+ public:
+  RecordSink() = default;
+  RecordSink(const RecordSink&) = delete;
+  RecordSink& operator=(const RecordSink&) = delete;
+  virtual ~RecordSink() = default;
+  virtual void write(const record::ConnectionRecord& record) = 0;
+};
+
+/// Interface names by index; "" when there is no such interface (any more).
+class Interfaces {
+ public:
+  Interfaces() = default;
+  Interfaces(const Interfaces&) = delete;
+  Interfaces& operator=(const Interfaces&) = delete;
+  virtual ~Interfaces() = default;
+  [[nodiscard]] virtual std::string_view name(uint32_t index) = 0;
+};
+
+struct Session;
+
+struct World {
+  io::Kernel& kernel;
+  io::TimerWheel& timers;
+  RecordSink& records;
+  Interfaces& interfaces;
+  record::Counters& counters;
+
+  hello::Sha256 sha256;            // for JA4
+
+  uint64_t next_id = 1;
+  uint64_t id_step = 1;            // workers count id, id + step, …: unique over all of them
+  int64_t wall_us = 0;             // since 1970-01-01 UTC; the worker sets it once per round
+  rules::LocalTime local{};        // the same, in the local time zone
+  uint64_t relay_memory_bytes = 0; // waiting for slow receivers now
+  uint64_t relay_memory_max_bytes = 64 << 20;
+  uint64_t streamed_wakeups = 0;   // directions that moved bytes through a pipe; the worker batches by it
+  // Where bytes are copied through that are too few to splice. Never holds anything between two calls.
+  std::array<uint8_t, limits::relay_copy_bytes> scratch{};
+
+  /// The session has ended and let go of everything; its memory may be used again.
+  void (*on_session_end)(World& world, Session& session) = nullptr;
+  void* owner = nullptr;
+};
+
+}  // namespace sluice::flow
