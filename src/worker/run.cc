@@ -1,0 +1,296 @@
+#include "worker/run.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "base/limits.h"
+#include "control/load_config.h"
+#include "io/ring.h"
+#include "io/socket.h"
+#include "tls/digest.h"
+#include "worker/worker.h"
+
+namespace sluice::worker {
+namespace {
+
+/// sd_notify(3): a datagram to $NOTIFY_SOCKET. Quietly nothing when there is none.
+void notify_systemd(const std::string& state) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const size_t length = std::strlen(path);
+  if (length >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
+  ::close(fd);
+}
+
+/// Raises the soft limit to the hard one and returns it.
+uint64_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+  (void)getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+struct Shares {
+  uint32_t sessions_max = 0;
+  uint32_t pipes_max = 0;
+};
+
+/// What one worker may have, so that all together stay within the descriptor limit: two descriptors per session, two per
+/// pipe, and a reserve. At most a quarter of the descriptors are for pipes.
+Shares share_descriptors(uint64_t descriptors, uint32_t workers, const config::Limits& limits) {
+  const uint64_t mine = descriptors / workers;
+  Shares shares;
+  shares.pipes_max = static_cast<uint32_t>(std::clamp<uint64_t>(mine / 8, 1, limits::pipes_per_worker_max));
+  const uint64_t taken = limits::descriptors_reserved_per_worker + 2ull * shares.pipes_max;
+  uint64_t sessions = mine > taken + 2 ? (mine - taken) / 2 : 1;
+  if (limits.connections_max != 0) sessions = std::min<uint64_t>(sessions, (limits.connections_max + workers - 1) / workers);
+  shares.sessions_max = static_cast<uint32_t>(std::min<uint64_t>(sessions, 1u << 24));
+  return shares;
+}
+
+uint32_t usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+/// SO_REUSEPORT would let two daemons share a port without a word, each with half of the connections.
+bool port_is_free(uint16_t port, const Log& log) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;  // the workers will say what is wrong
+  const int on = 1;
+  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const io::SocketAddress any = io::to_socket_address({IpAddress::v4(0u), port});
+  const bool in_use = ::bind(fd, any.get(), any.length) != 0 && errno == EADDRINUSE;
+  ::close(fd);
+  if (in_use)
+    log.error("port {} is in use, perhaps by another sluice: stop that, or change gateway.tproxy_port", port);
+  return !in_use;
+}
+
+class Daemon {
+ public:
+  Daemon(std::string config_file, const Log& log) : config_file_(std::move(config_file)), log_(log) {}
+
+  int run() {
+    if (!load() || !start()) return 1;
+    serve();
+    for (auto& worker : workers_) worker->join();
+    log_writer_->stop();
+    log_counters();
+    log_.info("stopped");
+    return 0;
+  }
+
+  ~Daemon() {
+    for (auto& worker : workers_) worker->post({Message::Kind::stop, nullptr});
+    workers_.clear();  // joins
+    for (const int fd : {signal_fd_, event_fd_})
+      if (fd >= 0) ::close(fd);
+  }
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+ private:
+  std::shared_ptr<const config::Config> read_config() {
+    const config::Loaded loaded = control::load_from_disk(config_file_);
+    for (const config::Problem& problem : loaded.problems) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+    return loaded.config;
+  }
+
+  bool load() {
+    config_ = read_config();
+    return config_ != nullptr;
+  }
+
+  bool start();
+  void serve();
+  void on_signal(int signal);
+  void reload();
+  void stop_or_drain();
+  void post_all(const Message& message) {
+    for (auto& worker : workers_) worker->post(message);
+  }
+  void log_counters();
+
+  std::string config_file_;
+  const Log& log_;
+  std::shared_ptr<const config::Config> config_;
+  std::unique_ptr<LogWriter> log_writer_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  int signal_fd_ = -1;
+  int event_fd_ = -1;
+  bool draining_ = false;
+};
+
+bool Daemon::start() {
+  // Before any thread exists, so that all inherit it: signals come by the descriptor, to this thread.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
+  event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (signal_fd_ < 0 || event_fd_ < 0) {
+    log_.error("cannot make a signalfd or an eventfd: {}", std::strerror(errno));
+    return false;
+  }
+  if (!port_is_free(config_->gateway.tproxy_port, log_)) return false;
+  // wolfCrypt chooses the CPU's instructions at its first use, which must not be two at once.
+  std::array<uint8_t, 32> digest{};
+  tls::sha256({}, digest);
+
+  const uint32_t count = config_->gateway.workers != 0 ? config_->gateway.workers : usable_cpus();
+  std::string error;
+  log_writer_ = LogWriter::open(config_->log.to, count, log_, error);
+  if (!log_writer_) {
+    log_.error("{}", error);
+    return false;
+  }
+  const Shares shares = share_descriptors(raise_descriptor_limit(), count, config_->limits);
+  for (uint32_t i = 0; i < count; ++i) {
+    Worker::Options options;
+    options.index = i;
+    options.count = count;
+    options.sessions_max = shares.sessions_max;
+    options.pipes_max = shares.pipes_max;
+    options.config = config_;
+    options.log_writer = log_writer_.get();
+    options.log = &log_;
+    options.notify = [fd = event_fd_] {
+      const uint64_t one = 1;
+      (void)!::write(fd, &one, sizeof one);
+    };
+    workers_.push_back(std::make_unique<Worker>(std::move(options)));
+    if (!workers_.back()->start(error)) {
+      log_.error("{}", error);
+      workers_.pop_back();
+      return false;
+    }
+  }
+  log_.info("listening on port {} with {} worker{}, room for {} connections; rules from {}", config_->gateway.tproxy_port,
+            count, count == 1 ? "" : "s", uint64_t{shares.sessions_max} * count, config_file_);
+  notify_systemd("READY=1\nSTATUS=serving");
+  return true;
+}
+
+void Daemon::serve() {
+  const auto all_ended = [&] { return std::all_of(workers_.begin(), workers_.end(), [](auto& worker) { return worker->ended(); }); };
+  while (!all_ended()) {
+    pollfd wait[2] = {{signal_fd_, POLLIN, 0}, {event_fd_, POLLIN, 0}};
+    if (::poll(wait, 2, -1) < 0) continue;
+    if ((wait[1].revents & POLLIN) != 0) {
+      uint64_t count = 0;
+      (void)!::read(event_fd_, &count, sizeof count);
+    }
+    signalfd_siginfo info{};
+    if ((wait[0].revents & POLLIN) != 0 && ::read(signal_fd_, &info, sizeof info) == sizeof info)
+      on_signal(static_cast<int>(info.ssi_signo));
+  }
+}
+
+void Daemon::on_signal(int signal) {
+  switch (signal) {
+    case SIGHUP: return reload();
+    case SIGUSR1: return log_counters();
+    default: return stop_or_drain();
+  }
+}
+
+void Daemon::stop_or_drain() {
+  if (draining_) {
+    log_.info("told to stop again: closing all connections now");
+    return post_all({Message::Kind::stop, nullptr});
+  }
+  draining_ = true;
+  notify_systemd("STOPPING=1\nSTATUS=draining");
+  log_.info("told to stop: no new connections; waiting up to {} s for the open ones (a second signal stops at once)",
+            config_->limits.drain_timeout_ms / 1000);
+  post_all({Message::Kind::drain, nullptr});
+}
+
+void Daemon::reload() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  notify_systemd("RELOADING=1\nMONOTONIC_USEC=" +
+                 std::to_string(static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000));
+  const auto fresh = read_config();
+  if (!fresh) {
+    log_.error("reload: {} has errors (above); the rules that were running stay", config_file_);
+    return notify_systemd("READY=1\nSTATUS=serving; the last reload failed, old rules stay");
+  }
+  std::string error;
+  if (!log_writer_->reopen(fresh->log.to, error)) log_.error("reload: {}; the old log stays open", error);
+  const config::Gateway& before = config_->gateway;
+  const config::Gateway& after = fresh->gateway;
+  if (before.tproxy_port != after.tproxy_port || before.workers != after.workers || before.ipv6 != after.ipv6)
+    log_.warning("reload: gateway.tproxy_port, workers and ipv6 take effect at the next start");
+  if (config_->limits.connections_max != fresh->limits.connections_max)
+    log_.warning("reload: limits.connections takes effect at the next start");
+  config_ = fresh;
+  post_all({Message::Kind::use_config, fresh});
+  log_.info("reloaded {}", config_file_);
+  notify_systemd("READY=1\nSTATUS=serving");
+}
+
+/// One line of name=value, zeros left out.
+void Daemon::log_counters() {
+  std::vector<uint64_t> made;
+  for (auto& worker : workers_) {
+    made.push_back(worker->reports_made());
+    if (!worker->ended()) worker->post({Message::Kind::report, nullptr});
+  }
+  record::Counters total;
+  uint64_t open = 0;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    // A worker answers within one round; the limit is for one that is stuck, and then its last report is told.
+    for (int tries = 0; tries < 20 && !workers_[i]->ended() && workers_[i]->reports_made() == made[i]; ++tries) {
+      pollfd wait{event_fd_, POLLIN, 0};
+      uint64_t count = 0;
+      if (::poll(&wait, 1, 50) > 0) (void)!::read(event_fd_, &count, sizeof count);
+    }
+    const Worker::Report report = workers_[i]->last_report();
+    total += report.counters;
+    open += report.sessions_open;
+  }
+  std::string line = "counters: connections_open=" + std::to_string(open);
+  record::for_each(total, [&](std::string_view name, std::string_view, std::string_view, uint64_t value) {
+    if (value != 0) line.append(" ").append(name).append("=").append(std::to_string(value));
+  });
+  if (const uint64_t lost = log_writer_->lines_lost(); lost != 0) line += " log_lines_lost=" + std::to_string(lost);
+  log_.info("{}", line);
+}
+
+}  // namespace
+
+int run(const std::string& config_file, const Log& log) { return Daemon(config_file, log).run(); }
+
+}  // namespace sluice::worker
