@@ -2,6 +2,7 @@
 #
 #   BUILD   where objects and programs go           (default: build, build/asan …)
 #   SAN     asan | ubsan | tsan: a sanitizer build   (default: none)
+#   V       1: show every command
 #   CACHE   where third-party builds are kept        (default: ~/.cache/sluice)
 
 SHELL := /bin/bash
@@ -13,6 +14,8 @@ export SLUICE_CACHE := $(CACHE)
 DEPS := $(shell deps/install prefix)
 
 SAN ?=
+V ?=
+Q := $(if $(V),,@)
 FUZZER ?=
 ifeq ($(FUZZER),libfuzzer)
 BUILD ?= build/libfuzzer
@@ -53,29 +56,36 @@ BENCH := $(patsubst tests/bench/%.cc,$(BUILD)/bench_%,$(wildcard tests/bench/*.c
 all: $(BUILD)/sluice  ## build build/sluice
 
 $(BUILD)/sluice: $(BUILD)/src/main.o $(BUILD)/libsluice.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libsluice.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@$(if $(V),,echo "  AR    $@")
+	$(Q)ar rcs $@ $^
 
 $(BUILD)/%.o: %.cc | deps-ready
 	@mkdir -p $(@D)
-	$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+	@$(if $(V),,echo "  CXX   $@")
+	$(Q)$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/unit_tests: $(UNIT_OBJ) $(BUILD)/libsluice.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/sim_tests: $(SIM_OBJ) $(BUILD)/libsluice.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Each fuzz target: replays its corpus and mutates it with a printed seed (tests/fuzz/driver.cc). With clang and
 # FUZZER=libfuzzer it is a libFuzzer binary instead, in a build directory of its own.
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_DRIVER) $(BUILD)/libsluice.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/bench_%: $(BUILD)/tests/bench/%.o $(BUILD)/libsluice.a
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

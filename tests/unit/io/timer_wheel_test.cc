@@ -54,7 +54,9 @@ TEST_CASE("a timer is never early and at most a tick late, on every level, howev
 TEST_CASE("a stopped timer does not fire, a restarted one fires once at its new time") {
   uint64_t now = 5'000'000;
   TimerWheel wheel(now);
-  Probe stopped{.now_us = &now}, restarted{.now_us = &now};
+  Probe stopped;
+  Probe restarted;
+  stopped.now_us = restarted.now_us = &now;
   for (Probe* probe : {&stopped, &restarted}) {
     probe->timer.on_expiry = fire;
     probe->timer.owner = probe;
@@ -80,7 +82,8 @@ TEST_CASE("a handler may start its own timer again and stop its neighbour") {
     int fired = 0;
   };
   TimerWheel wheel(0);
-  Pair pair{.wheel = &wheel, .first = {}, .second = {}};
+  Pair pair;
+  pair.wheel = &wheel;
   pair.first.owner = pair.second.owner = &pair;
   pair.first.on_expiry = [](void* owner) {
     auto& self = *static_cast<Pair*>(owner);
