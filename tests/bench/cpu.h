@@ -1,0 +1,90 @@
+// CPU time of processes with all their threads, read from /proc at the edges of the measured window.
+//
+// utime + stime of /proc/PID/stat also counts threads that have ended and io_uring's kernel helper threads.
+// With tick accounting the kernel scales both to the scheduler's exact run time, so their sum is good to one
+// tick.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct ThreadTime {
+  std::string name;
+  double cpu_s = 0;
+};
+
+struct CpuSample {
+  double watched_s = 0;                // the gateway's processes
+  double machine_s = 0;                // everything that ran on this machine, whoever started it
+  std::map<long, ThreadTime> threads;  // of the watched processes, by thread id
+};
+
+namespace detail {
+
+inline std::string read_text(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+/// utime + stime (fields 14 and 15, proc(5)) in seconds; 0 when the process is gone.
+inline double stat_cpu_s(const std::string& path) {
+  const std::string text = read_text(path);
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string skipped;
+  for (int field = 3; field < 14; ++field) fields >> skipped;
+  uint64_t user_ticks = 0, system_ticks = 0;
+  fields >> user_ticks >> system_ticks;
+  return static_cast<double>(user_ticks + system_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+/// user, nice, system, irq and softirq time of all CPUs.
+inline double machine_cpu_s() {
+  std::istringstream fields(read_text("/proc/stat"));
+  std::string label;
+  uint64_t user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0;
+  fields >> label >> user >> nice >> system >> idle >> iowait >> irq >> softirq;
+  return static_cast<double>(user + nice + system + irq + softirq) /
+         static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+/// Run time of each thread in nanoseconds is the first field of schedstat.
+inline void add_threads(long pid, std::map<long, ThreadTime>& threads) {
+  std::error_code gone;
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
+    std::string name = read_text(entry.path() / "comm");
+    if (!name.empty() && name.back() == '\n') name.pop_back();
+    const double cpu_s = std::strtod(read_text(entry.path() / "schedstat").c_str(), nullptr) / 1e9;
+    threads[std::strtol(entry.path().filename().c_str(), nullptr, 10)] = {name, cpu_s};
+  }
+}
+
+}  // namespace detail
+
+inline CpuSample sample_cpu(const std::vector<long>& watched) {
+  CpuSample sample;
+  sample.machine_s = detail::machine_cpu_s();
+  for (const long pid : watched) {
+    sample.watched_s += detail::stat_cpu_s("/proc/" + std::to_string(pid) + "/stat");
+    detail::add_threads(pid, sample.threads);
+  }
+  return sample;
+}
+
+}  // namespace bench

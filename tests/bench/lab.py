@@ -1,0 +1,161 @@
+"""The bench's network: three namespaces in a row, made anew for every run and removed at its end.
+
+    benchc (clients)              benchg (gateway)               bencho (origin)
+    10.71.1.2 … .9  lan ------- lan 10.71.1.1   wan 10.71.2.1 ------- wan  10.71.2.2 … .17
+                              TPROXY of TCP 443 to the peer's port
+
+Several addresses at the origin, so that ports in TIME_WAIT never run out. Nothing here touches the host's own network.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+
+CLIENT, GATEWAY, ORIGIN = "benchc", "benchg", "bencho"
+FIRST_TPROXY_PORT = 12345
+ORIGIN_FIRST = "10.71.2.2"
+ORIGIN_ADDRESSES = 16
+NAMES = [f"o{i}.bench.example" for i in range(ORIGIN_ADDRESSES)]
+BLOCKED = "www.blocked.example"
+LOCK_PATH = "/run/lock/sluice-bench.lock"
+
+# Replaced as a whole when another peer's turn comes. The divert rule first, so that packets of accepted connections
+# skip the tproxy rule; the same for every peer.
+RULES = """
+table inet bench
+delete table inet bench
+table inet bench {{
+  chain intercept {{
+    type filter hook prerouting priority mangle; policy accept;
+    iifname "lan" meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set 1 accept
+    iifname "lan" meta nfproto ipv4 tcp dport 443 tproxy ip to :{port} meta mark set 1 accept
+  }}
+}}
+"""
+NO_RULES = """
+table inet bench
+delete table inet bench
+"""
+
+# Bigger queues and port ranges than the defaults, so that no measure runs into them. The same in all namespaces.
+SYSCTLS = {
+    "net.core.somaxconn": "65535",
+    "net.ipv4.tcp_max_syn_backlog": "65535",
+    "net.ipv4.ip_local_port_range": "1024 65535",
+    "net.ipv4.tcp_tw_reuse": "1",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+}
+
+
+class BenchError(Exception):
+    """Something in the lab does not work; the text says what."""
+
+
+def run(*command, text_in=None, check=True):
+    done = subprocess.run(command, input=text_in, text=True, capture_output=True)
+    if check and done.returncode != 0:
+        raise BenchError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def spawn(namespace, command, cpus=None, **options):
+    """Starts a program in a namespace. `cpus`: the CPUs it may use, or None for all."""
+
+    def before():
+        os.setpgid(0, 0)  # Ctrl-C reaches the driver alone, which then stops the others
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+
+    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], preexec_fn=before, **options)
+
+
+def stop(process, patience_s=5):
+    """Ends a program that spawn() started, with all that it started itself."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+class Lab:
+    """Owns the namespaces and the origin. A lock keeps two benches from measuring each other."""
+
+    def __init__(self, load, pins):
+        self.load = load  # path of bench_load
+        self.pins = pins  # role -> set of CPUs or None
+        self.lock = None
+        self.origin = None
+
+    def __enter__(self):
+        self.lock = open(LOCK_PATH, "w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("bench: another bench is running here; waiting for it", file=sys.stderr)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+        try:
+            self.build()
+            self.start_origin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.origin:
+            stop(self.origin)
+        self.remove()
+        self.lock.close()
+
+    def build(self):
+        self.remove()  # what a killed run may have left
+        for namespace in (CLIENT, GATEWAY, ORIGIN):
+            run("ip", "netns", "add", namespace)
+            for key, value in SYSCTLS.items():
+                self.sysctl(namespace, key, value)
+            run("ip", "-n", namespace, "link", "set", "lo", "up")
+        self.link(CLIENT, "lan", [f"10.71.1.{i}/24" for i in range(2, 10)], "10.71.1.1/24")
+        self.link(ORIGIN, "wan", [f"10.71.2.{2 + i}/24" for i in range(ORIGIN_ADDRESSES)], "10.71.2.1/24")
+        run("ip", "-n", CLIENT, "route", "add", "default", "via", "10.71.1.1")
+        run("ip", "-n", ORIGIN, "route", "add", "default", "via", "10.71.2.1")
+        run("ip", "-n", GATEWAY, "rule", "add", "fwmark", "1", "lookup", "100")
+        run("ip", "-n", GATEWAY, "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
+
+    def link(self, namespace, name, addresses, gateway_address):
+        run("ip", "-n", namespace, "link", "add", name, "type", "veth", "peer", "name", name, "netns", GATEWAY)
+        for address in addresses:
+            run("ip", "-n", namespace, "address", "add", address, "dev", name)
+        run("ip", "-n", GATEWAY, "address", "add", gateway_address, "dev", name)
+        run("ip", "-n", namespace, "link", "set", name, "up")
+        run("ip", "-n", GATEWAY, "link", "set", name, "up")
+
+    def sysctl(self, namespace, key, value):
+        run("ip", "netns", "exec", namespace, "sysctl", "-qw", f"{key}={value}")
+
+    def remove(self):
+        for namespace in (CLIENT, GATEWAY, ORIGIN):
+            run("ip", "netns", "delete", namespace, check=False)
+
+    def start_origin(self):
+        self.origin = spawn(ORIGIN, [self.load, "origin", "0.0.0.0:443"], self.pins["origin"])
+
+    def redirect(self, port):
+        """To a port: TCP 443 goes there and nothing is forwarded, so a peer that does not answer is seen at once.
+        To None: the router forwards."""
+        self.sysctl(GATEWAY, "net.ipv4.ip_forward", "1" if port is None else "0")
+        run("ip", "netns", "exec", GATEWAY, "nft", "-f", "-",
+            text_in=NO_RULES if port is None else RULES.format(port=port))
+
+    def client(self, *arguments, **options):
+        return spawn(CLIENT, [self.load, *map(str, arguments)], self.pins["client"], stdout=subprocess.PIPE,
+                     text=True, **options)

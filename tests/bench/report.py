@@ -1,0 +1,138 @@
+"""Medians over the rounds, differences to no proxy, ratios Sluice / peer; as a table and as JSON."""
+
+import json
+import platform
+import statistics
+
+import measures
+
+
+def machine():
+    """What the numbers depend on, without anything that names the machine."""
+    cpu = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    memory_kb = int(open("/proc/meminfo").readline().split()[1])
+    release = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)
+    return {"cpu": cpu[0] if cpu else platform.machine(), "cpus": len(cpu), "memory_gb": round(memory_kb / 1e6),
+            "kernel": platform.release().split("-")[0], "system": release.get("PRETTY_NAME", "").strip('"')}
+
+
+def with_added(rounds):
+    """Latency minus that of no proxy in the same round."""
+    for cells in rounds:
+        without = cells.get("none", {})
+        for cell in cells.values():
+            for part in ("setup", "request"):
+                for p in ("p50_us", "p99_us"):
+                    key = f"{part}_{p}"
+                    if key in cell and key in without and cell is not without:
+                        cell[f"{part}_added_{p}"] = cell[key] - without[key]
+
+
+def medians(rounds, names):
+    """peer -> metric -> median over the rounds that have it."""
+    result = {}
+    for name in names:
+        cells = [cells[name] for cells in rounds if name in cells]
+        keys = {key for cell in cells for key, value in cell.items() if isinstance(value, (int, float))}
+        result[name] = {key: statistics.median(cell[key] for cell in cells if key in cell) for key in sorted(keys)}
+    return result
+
+
+def ratios(rounds, names):
+    """peer -> metric -> Sluice / peer: the median of the ratios within a round, whose windows lie side by side."""
+    result = {}
+    for name in names:
+        if name == "sluice":
+            continue
+        pairs = [(cells["sluice"], cells[name]) for cells in rounds if "sluice" in cells and name in cells]
+        result[name] = {}
+        for key in measures.METRICS:
+            seen = [ours[key] / theirs[key] for ours, theirs in pairs if key in ours and theirs.get(key, 0) > 0]
+            if seen:
+                result[name][key] = statistics.median(seen)
+    return result
+
+
+def spread_of(rounds):
+    """Shares of the two busiest threads, the most uneven round."""
+    seen = [cells["sluice"]["spread"] for cells in rounds if "spread" in cells.get("sluice", {})]
+    return max(seen, key=lambda threads: threads[0]["share"]) if seen else None
+
+
+def table(middle, ratio, names):
+    rows = [["", *names]]
+    for key, (text, decimals, _) in measures.METRICS.items():
+        if not any(key in middle[name] for name in names):
+            continue
+        row = [text]
+        for name in names:
+            value = middle[name].get(key)
+            cell = "–" if value is None else f"{value:,.{decimals}f}"
+            if value is not None and key in ratio.get(name, {}):
+                cell += f" ({ratio[name][key]:.2f})"
+            row.append(cell)
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        lines.append("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip())
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def wanted(middle, ratio):
+    """The project's own aims, beside what was seen. Information: no result makes the bench fail."""
+    ours, beside = middle.get("sluice", {}), ratio.get("haproxy", {})
+    lines = []
+
+    def compare(key, factor, more=False):
+        if key in beside:
+            seen = beside[key]
+            held = seen >= factor if more else seen <= factor
+            sign = "≥" if more else "≤"
+            lines.append(f"  {measures.METRICS[key][0]}: {seen:.2f} × HAProxy, wanted {sign} {factor}: "
+                         f"{'yes' if held else 'NO'}")
+
+    def limit(key, most):
+        if key in ours:
+            lines.append(f"  {measures.METRICS[key][0]}: {ours[key]:.2f}, wanted ≤ {most}: "
+                         f"{'yes' if ours[key] <= most else 'NO'}")
+
+    for streams in (8, 64):
+        compare(f"bulk_cpu_{streams}", 1.0)
+        compare(f"bulk_gbps_{streams}", 1.0, more=True)
+    compare("conn_us", 0.9)
+    compare("request_us", 1.0)
+    for count in measures.IDLE_COUNTS:
+        limit(f"idle_kb_{count}", 1.0)
+    limit("base_rss_mb", 15)
+    return lines
+
+
+def show(rounds, names, facts):
+    with_added(rounds)
+    middle, ratio = medians(rounds, names), ratios(rounds, names)
+    print(f"\n{facts['machine']['cpu']}, {facts['machine']['cpus']} CPUs, {facts['machine']['memory_gb']} GB, "
+          f"Linux {facts['machine']['kernel']}, {facts['machine']['system']}; {facts['placement']}")
+    for name in names:
+        print(f"  {name}: {facts['versions'][name]}")
+    print(f"medians of {len(rounds)} round{'s' * (len(rounds) > 1)}; in brackets: Sluice / that peer, median within rounds\n")
+    print(table(middle, ratio, names))
+    held = facts["idle_connections"]
+    if held != list(measures.IDLE_COUNTS) and any(f"idle_kb_{held[0]}" in middle[name] for name in names):
+        print(f"\nidle connections really held: {held} (limit on descriptors)")
+    threads = spread_of(rounds)
+    if threads:
+        shares = ", ".join(f"{t['thread']} {t['share']:.0%}" for t in threads[:4])
+        print(f"\nspread with two workers, share of CPU by thread (the most uneven round): {shares}")
+    aims = wanted(middle, ratio)
+    if aims:
+        print("\nwanted:\n" + "\n".join(aims))
+    return middle, ratio
+
+
+def save(path, rounds, names, facts, middle, ratio):
+    with open(path, "w") as out:
+        json.dump({"facts": facts, "peers": names, "medians": middle, "ratios_sluice_to_peer": ratio,
+                   "spread": spread_of(rounds), "rounds": rounds}, out, indent=1)
+        out.write("\n")
