@@ -1,0 +1,567 @@
+#include "config/rules_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "config/units.h"
+
+namespace sluice::config {
+namespace {
+
+using rules::Action;
+using rules::GroupId;
+using rules::Position;
+using rules::Slot;
+
+// A list with a mistake in every line must not bury the rest.
+constexpr size_t list_problems_max = 20;
+constexpr size_t interface_bytes_max = 15;  // IFNAMSIZ with its terminator, linux/if.h
+
+constexpr std::string_view why_no_bump =
+    "\"bump\" needs a CA (tls.ca_cert, tls.ca_key), and this version does not decrypt yet; allowed are ";
+constexpr std::string_view why_no_content =
+    "this version decides at the connect event and at the ClientHello, where this is not known; it needs the "
+    "traffic "
+    "inside, which is not read yet";
+constexpr std::string_view why_no_user =
+    "only clients that are configured for a proxy send this; this version has the transparent mode alone";
+
+constexpr std::array<NotYet, 10> later_conditions = {{{"user", why_no_user},
+                                                      {"user_agent", why_no_user},
+                                                      {"url", why_no_content},
+                                                      {"mime", why_no_content},
+                                                      {"file_name", why_no_content},
+                                                      {"file_type", why_no_content},
+                                                      {"size", why_no_content},
+                                                      {"direction", why_no_content},
+                                                      {"md5", why_no_content},
+                                                      {"sha256", why_no_content}}};
+
+constexpr std::array<Slot, rules::slot_count> all_slots = {
+    Slot::client, Slot::destination, Slot::port, Slot::host,     Slot::sni,   Slot::ech,
+    Slot::alpn,   Slot::tls_version, Slot::ja4,  Slot::schedule, Slot::method};
+
+// An address that was meant as one, rather than the name of an interface.
+bool looks_like_address(std::string_view text) {
+  return text.find_first_of(":/") != std::string_view::npos ||
+         text.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+bool network_of(std::string_view text, Cidr& network, std::string& error) {
+  bool has_host_bits = false;
+  if (const auto parsed = Cidr::parse(text, &has_host_bits)) {
+    network = *parsed;
+    return true;
+  }
+  error =
+      has_host_bits
+          ? fmt::format(
+                "'{}' has bits set behind its prefix: a network is its first address, \"10.20.0.0/16\"", text)
+          : fmt::format(
+                "'{}' is not an address; allowed are \"192.0.2.7\", \"2001:db8::7\" and networks "
+                "(\"192.0.2.0/24\", \"2001:db8::/32\")",
+                text);
+  return false;
+}
+
+std::optional<uint16_t> port_of(std::string_view text) {
+  uint16_t port = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (failure != std::errc{} || end != text.data() + text.size() || port == 0) return std::nullopt;
+  return port;
+}
+
+constexpr std::array<std::pair<std::string_view, uint16_t>, 4> tls_versions = {
+    {{"1.0", 0x0301}, {"1.1", 0x0302}, {"1.2", 0x0303}, {"1.3", 0x0304}}};
+
+// a_b_c of the JA4 definition: "t13d1516h2_8daaf6152771_b186095e22b6".
+bool is_ja4(std::string_view text) {
+  const bool prefix = text.ends_with('*');
+  if (prefix) text.remove_suffix(1);
+  if (text.empty() || text.size() > 36 || (!prefix && text.size() != 36)) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if ((i == 10 || i == 23) ? c != '_' : !alphanumeric) return false;
+  }
+  return true;
+}
+
+class HostSink final : public rules::ListSink {
+ public:
+  HostSink(rules::PolicyBuilder& builder, GroupId group, std::function<void(Position, std::string)> report)
+      : builder_(builder), group_(group), report_(std::move(report)) {}
+  void host(const rules::HostPattern& pattern) override {
+    full_ = full_ || !builder_.add_host(group_, pattern.kind, pattern.name);
+  }
+  void network(const Cidr& network) override { builder_.add_network(group_, network); }
+  void problem(uint32_t line, uint32_t column, std::string message) override {
+    report_({line, column}, std::move(message));
+  }
+  [[nodiscard]] bool full() const { return full_; }
+
+ private:
+  rules::PolicyBuilder& builder_;
+  GroupId group_;
+  std::function<void(Position, std::string)> report_;
+  bool full_ = false;
+};
+
+}  // namespace
+
+bool is_interface_name(std::string_view name) {
+  if (name.ends_with('*')) name.remove_suffix(1);
+  return !name.empty() && name.size() <= interface_bytes_max && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '*'; });
+}
+
+const std::vector<std::string>& RulesReader::written(GroupId group) const {
+  static const std::vector<std::string> nothing;
+  const auto found = written_.find(group);
+  return found == written_.end() ? nothing : found->second;
+}
+
+// --- lists
+// ------------------------------------------------------------------------------------------------------------
+
+std::optional<std::string> RulesReader::read_list(std::string_view name, Position at) {
+  const std::string path =
+      path_of(name);
+  std::string error;
+  if (name.empty()) {
+    problems_.error(at, "\"@\" must be followed by the name of a list file, as in \"@lists/x.txt\"");
+    return std::nullopt;
+  }
+  auto text = read_file_(path, error);
+  if (!text)
+    problems_.error(
+        at, fmt::format("cannot read the list {}: {} (names are relative to the directory of this file)",
+                        path, error));
+  return text;
+}
+
+void RulesReader::list_problem(const std::string& path, Position at, std::string message, size_t& count) {
+  if (++count <= list_problems_max) {
+    problems_.add(Severity::error, path, at, std::move(message));
+  } else if (count == list_problems_max + 1) {
+    problems_.add(Severity::error, path, at, "more lines of this list are wrong; only the first are shown");
+  }
+}
+
+void RulesReader::read_hosts(GroupId group, const std::string& path, const std::string& text, Position at) {
+  builder_.reserve_hosts(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')) + 1, text.size());
+  size_t wrong = 0;
+  HostSink sink(builder_, group, [&](Position where, std::string message) {
+    list_problem(path, where, std::move(message), wrong);
+  });
+  const rules::ListSummary summary = rules::read_host_list(text, sink);
+  if (sink.full())
+    problems_.error(
+        at, fmt::format("the list {} does not fit: all lists together hold at most 4 GiB of names", path));
+  if (summary.skipped + summary.exceptions > 0)
+    problems_.add(
+        Severity::warning, path, {summary.first_skipped_line, 1},
+        fmt::format(
+            "{} lines of this Adblock list are left out because they cannot be applied to a host name "
+            "(URLs, elements, options such as $third-party), and {} exceptions (@@): name those in the "
+            "rule's except; {} hosts are used",
+            summary.skipped, summary.exceptions, summary.entries));
+  if (summary.entries == 0 && wrong == 0)
+    problems_.warning(at, fmt::format("the list {} is empty: it matches nothing", path));
+}
+
+std::optional<GroupId> RulesReader::list_group(Slot slot, std::string_view name, Position at) {
+  const auto [known, is_new] = lists_.try_emplace({slot, std::string(name)});
+  if (!is_new) return known->second;
+  const auto text = read_list(name, at);
+  if (!text) return std::nullopt;
+  const GroupId group = builder_.new_group(slot);
+  known->second = group;
+  const std::string path =
+      path_of(name);
+  if (slot == Slot::host) {
+    read_hosts(group, path, *text, at);
+    return group;
+  }
+  size_t entries = 0;
+  size_t wrong = 0;
+  rules::read_plain_list(*text, [&](std::string_view entry, uint32_t line, uint32_t column) {
+    ++entries;
+    std::string error;
+    if (!add_alternative(group, entry, error)) list_problem(path, {line, column}, error, wrong);
+  });
+  if (entries == 0) problems_.warning(at, fmt::format("the list {} is empty: it matches nothing", path));
+  return group;
+}
+
+std::vector<Cidr> RulesReader::networks(Section& section, std::string_view key) {
+  std::vector<Cidr> result;
+  const Array* array = section.array(key);
+  if (array == nullptr) return result;
+  const auto add = [&](std::string_view text, const std::string& file, Position at) {
+    Cidr network;
+    std::string error;
+    if (network_of(text, network, error))
+      result.push_back(network);
+    else if (file.empty())
+      problems_.error(at, fmt::format("{}: {}", section.full(key), error));
+    else
+      problems_.add(Severity::error, file, at, error);
+  };
+  for (const Value& element : array->values) {
+    const auto* text = std::get_if<std::string>(&element.is);
+    if (text == nullptr) {
+      problems_.error(element.position, fmt::format("{} must be a list of strings, not of {}",
+                                                    section.full(key), element.type()));
+    } else if (text->starts_with('@')) {
+      const std::string name = text->substr(1);
+      const std::string path = path_of(name);
+      if (const auto list = read_list(name, element.position))
+        rules::read_plain_list(*list, [&](std::string_view entry, uint32_t line, uint32_t column) {
+          add(entry, path, {line, column});
+        });
+    } else {
+      add(*text, "", element.position);
+    }
+  }
+  return result;
+}
+
+// --- conditions
+// -------------------------------------------------------------------------------------------------------
+
+bool RulesReader::add_alternative(GroupId group, std::string_view text, std::string& error) {
+  const auto full = [&](bool fits) {
+    if (!fits) error = "the tables are full: all lists together hold at most 4 GiB of names";
+    return fits;
+  };
+  switch (builder_.slot_of(group)) {
+    case Slot::client: {
+      Cidr network;
+      if (!looks_like_address(text) && is_interface_name(text)) return full(builder_.add_text(group, text));
+      if (!network_of(text, network, error)) {
+        error += ", or the name of an interface (\"eth2\", \"wg*\")";
+        return false;
+      }
+      builder_.add_network(group, network);
+      return true;
+    }
+    case Slot::destination: {
+      Cidr network;
+      if (!network_of(text, network, error)) {
+        if (!looks_like_address(text)) error += "; a name goes into the condition host";
+        return false;
+      }
+      builder_.add_network(group, network);
+      return true;
+    }
+    case Slot::host: {
+      if (const auto network = Cidr::parse(text)) {
+        builder_.add_network(group, *network);
+        return true;
+      }
+      if (text.find(':') != std::string_view::npos && text.find("//") == std::string_view::npos &&
+          text.find_first_not_of("0123456789abcdefABCDEF:./[]") == std::string_view::npos) {
+        Cidr network;
+        return network_of(text, network, error);
+      }
+      const auto pattern = rules::HostPattern::parse(text, error);
+      return pattern && full(builder_.add_host(group, pattern->kind, pattern->name));
+    }
+    case Slot::port: {
+      const size_t dash = text.find('-');
+      const auto first = port_of(text.substr(0, dash));
+      const auto last = dash == std::string_view::npos ? first : port_of(text.substr(dash + 1));
+      if (!first || !last || *first > *last) {
+        error = fmt::format(
+            "'{}' is not a port; allowed are numbers from 1 to 65535 and ranges (\"8000-8100\")", text);
+        return false;
+      }
+      builder_.add_ports(group, *first, *last);
+      return true;
+    }
+    case Slot::sni:
+    case Slot::ech: {
+      const bool present = text == "present" || text == "true";
+      if (!present && text != "absent" && text != "false") {
+        error = fmt::format("'{}' is not allowed; allowed are \"present\" and \"absent\"", text);
+        return false;
+      }
+      builder_.add_presence(group, present);
+      return true;
+    }
+    case Slot::alpn:
+      if (text.empty() || text.size() > rules::NameTable::name_bytes_max) {
+        error = fmt::format(
+            "'{}' is not an ALPN protocol: those have 1 to 255 bytes, as in \"h2\" or \"http/1.1\"", text);
+        return false;
+      }
+      return full(builder_.add_text(group, text));
+    case Slot::tls_version: {
+      for (const auto& [name, version] : tls_versions) {
+        if (text != name) continue;
+        builder_.add_version(group, version);
+        return true;
+      }
+      error =
+          fmt::format("'{}' is not a TLS version; allowed are \"1.0\", \"1.1\", \"1.2\" and \"1.3\"", text);
+      return false;
+    }
+    case Slot::ja4:
+      if (!is_ja4(text)) {
+        error = fmt::format(
+            "'{}' is not a JA4 fingerprint; allowed are a whole one "
+            "(\"t13d1516h2_8daaf6152771_b186095e22b6\") "
+            "and a beginning (\"t13d1516h2_*\")",
+            text);
+        return false;
+      }
+      return full(builder_.add_text(group, text));
+    case Slot::schedule: {
+      const auto schedule = rules::Schedule::parse(text, error);
+      if (schedule) builder_.add_schedule(group, *schedule);
+      return schedule.has_value();
+    }
+    case Slot::method:
+      if (text == "CONNECT") return true;
+      error =
+          fmt::format("'{}': this version sees connections alone, so the only method is \"CONNECT\"", text);
+      return false;
+  }
+  return false;
+}
+
+std::vector<GroupId> RulesReader::read_groups(Slot slot, const Value& value, const std::string& key) {
+  std::vector<GroupId> groups;
+  std::vector<std::pair<std::string, Position>> inline_values;
+  std::string inline_key;  // equal values of different rules share a group
+  const auto take = [&](const Value& element) {
+    std::string text;
+    if (const auto* string = std::get_if<std::string>(&element.is)) {
+      text = *string;
+    } else if (const auto* number = std::get_if<int64_t>(&element.is);
+               number != nullptr && slot == Slot::port) {
+      text = fmt::to_string(*number);
+    } else if (const auto* boolean = std::get_if<bool>(&element.is);
+               boolean != nullptr && (slot == Slot::sni || slot == Slot::ech)) {
+      text = *boolean ? "present" : "absent";
+    } else {
+      problems_.error(
+          element.position,
+          fmt::format("{} must be {}, or a list of these, not {}", key,
+                      slot == Slot::port ? "a number, or a string like \"8000-8100\"" : "a string",
+                      element.type()));
+      return;
+    }
+    if (text.starts_with('@')) {
+      if (const auto group = list_group(slot, std::string_view(text).substr(1), element.position))
+        if (std::find(groups.begin(), groups.end(), *group) == groups.end()) groups.push_back(*group);
+      return;
+    }
+    inline_key += text + '\n';
+    inline_values.emplace_back(std::move(text), element.position);
+  };
+  if (const auto* array = std::get_if<Array>(&value.is)) {
+    if (array->values.empty())
+      problems_.error(
+          value.position,
+          fmt::format(
+              "{} is an empty list, which nothing matches: leave the condition out, or name something", key));
+    for (const Value& element : array->values) take(element);
+  } else {
+    take(value);
+  }
+  if (inline_values.empty()) return groups;
+  if (const auto known = inline_groups_.find({slot, inline_key}); known != inline_groups_.end()) {
+    groups.push_back(known->second);
+    return groups;
+  }
+  const GroupId group = builder_.new_group(slot);
+  bool all_good = true;
+  for (const auto& [text, at] : inline_values) {
+    std::string error;
+    if (add_alternative(group, text, error)) {
+      written_[group].push_back(text);
+    } else {
+      problems_.error(at, fmt::format("{}: {}", key, error));
+      all_good = false;
+    }
+  }
+  if (all_good) inline_groups_.emplace(std::pair(slot, inline_key), group);
+  groups.push_back(group);
+  return groups;
+}
+
+std::vector<rules::RowCondition> RulesReader::read_conditions(const Table& table, const std::string& path,
+                                                              Position position) {
+  std::vector<rules::RowCondition> conditions;
+  Section section(table, path, position, problems_);
+  for (const Slot slot : all_slots) {
+    const char* key = rules::to_string(slot);
+    const Value* value = section.value(key);
+    if (value == nullptr) continue;
+    rules::RowCondition condition;
+    condition.shown = {slot, fmt::format("{} = {}", key, value->to_string()),
+                       table.find(key)->first.position};
+    condition.groups = read_groups(slot, *value, section.full(key));
+    conditions.push_back(std::move(condition));
+  }
+  section.finish(later_conditions);
+  std::sort(conditions.begin(), conditions.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.shown.position.line, a.shown.position.column) <
+           std::pair(b.shown.position.line, b.shown.position.column);
+  });
+  return conditions;
+}
+
+// --- rules
+// ------------------------------------------------------------------------------------------------------------
+
+bool RulesReader::read_rule(const Table& table, const std::string& path, Position position, bool tls,
+                            rules::RuleSource& rule) {
+  const size_t errors_before = problems_.errors();
+  Section section(table, path, position, problems_);
+  rule.position = position;
+  if (const std::string* name = section.string("name")) {
+    if (name->empty())
+      problems_.error(
+          section.value("name")->position,
+          fmt::format("{}.name is empty: leave it out, or give the rule a name for the log", path));
+    if (*name == "default")
+      problems_.error(
+          section.value("name")->position,
+          fmt::format("{}.name must not be \"default\": the log calls the table's default so", path));
+    if (!name->empty()) rule.name = *name;
+  }
+  if (const Table* when = section.table("when"))
+    rule.when = read_conditions(*when, path + ".when", section.value("when")->position);
+  if (const Array* excepts = section.array("except")) {
+    for (const Value& entry : excepts->values) {
+      const auto* conditions = std::get_if<Table>(&entry.is);
+      if (conditions == nullptr) {
+        problems_.error(entry.position, fmt::format("{}.except must be a list of tables of conditions, as in "
+                                                    "[ {{ client = \"10.20.0.7\" }} ], not of {}",
+                                                    path, entry.type()));
+      } else if (conditions->entries.empty()) {
+        problems_.error(entry.position, fmt::format("{}.except has an entry without conditions, which would "
+                                                    "always hold: the rule could never match",
+                                                    path));
+      } else {
+        rule.excepts.push_back(read_conditions(*conditions, path + ".except", entry.position));
+      }
+    }
+  }
+  if (tls) {
+    const Value* action = section.value("action");
+    if (action == nullptr) {
+      problems_.error(
+          position,
+          fmt::format("{} has no action; allowed are \"tunnel\", \"tunnel-sni\" and \"terminate\"", path));
+    } else if (const auto* text = std::get_if<std::string>(&action->is); text != nullptr && *text == "bump") {
+      problems_.error(
+          action->position,
+          fmt::format("{}.action: {}\"tunnel\", \"tunnel-sni\" and \"terminate\"", path, why_no_bump));
+    } else {
+      section.choice<Action>(
+          "action",
+          {{"tunnel", Action::tunnel}, {"tunnel-sni", Action::tunnel_sni}, {"terminate", Action::terminate}},
+          rule.action);
+    }
+    section.finish();
+  } else {
+    rule.action = Action::block;  // the default of a new rule
+    section.choice<Action>(
+        "action", {{"allow", Action::peek}, {"block", Action::block}, {"redirect", Action::redirect}},
+        rule.action);
+    const std::string* to = section.string("to");
+    if (to != nullptr && rule.action != Action::redirect) {
+      problems_.error(section.value("to")->position,
+                      fmt::format("{}.to is only for action = \"redirect\"", path));
+    } else if (to != nullptr && !to->starts_with("http://") && !to->starts_with("https://")) {
+      problems_.error(
+          section.value("to")->position,
+          fmt::format("{}.to must be a URL that begins with \"http://\" or \"https://\", not \"{}\"", path,
+                      *to));
+    } else if (to == nullptr && rule.action == Action::redirect && section.value("to") == nullptr) {
+      problems_.error(
+          position,
+          fmt::format(
+              "{} redirects, but has no `to`: write the URL, as in to = \"https://intranet.example/\"",
+              path));
+    } else if (to != nullptr) {
+      rule.redirect_to = *to;
+    }
+    section.finish();
+  }
+  return problems_.errors() == errors_before;
+}
+
+void RulesReader::read_rules(Section& section, bool tls) {
+  const Array* array = section.array("rules");
+  if (array == nullptr) return;
+  std::map<std::string, Position> names;
+  auto& read = tls ? tls_rules_ : access_rules_;
+  const std::string path = section.full("rules");
+  for (size_t i = 0; i < array->values.size(); ++i) {
+    const Value& value = array->values[i];
+    const auto* table = std::get_if<Table>(&value.is);
+    if (table == nullptr) {
+      problems_.error(value.position, fmt::format("{} must be a list of tables, written [[{}]], not of {}",
+                                                  path, path, value.type()));
+      continue;
+    }
+    rules::RuleSource rule;
+    rule.name = fmt::format("{} rule {}", tls ? "tls" : "access", i + 1);
+    const bool good = read_rule(*table, path, value.position, tls, rule);
+    if (const auto [known, is_new] = names.try_emplace(rule.name, value.position); !is_new)
+      problems_.error(
+          value.position,
+          fmt::format("{}: another rule is called \"{}\", in line {}; the log could not tell them apart",
+                      path, rule.name, known->second.line));
+    if (!good) continue;
+    read.push_back({rule.name, rule.action, rule.position, rule.when, !rule.excepts.empty()});
+    if (tls)
+      builder_.add_tls_rule(std::move(rule));
+    else
+      builder_.add_access_rule(std::move(rule));
+  }
+}
+
+void RulesReader::read_tls(Section& tls) {
+  Action action = Action::tunnel_sni;
+  const Value* chosen = tls.value("default_action");
+  const std::string* text = chosen == nullptr ? nullptr : std::get_if<std::string>(&chosen->is);
+  if (text != nullptr && *text == "bump") {
+    problems_.error(chosen->position,
+                    fmt::format("tls.default_action: {}\"tunnel-sni\" and \"terminate\"", why_no_bump));
+  } else if (text != nullptr && *text == "tunnel") {
+    problems_.error(
+        chosen->position,
+        "tls.default_action must not be \"tunnel\": every connection would pass unseen; write "
+        "\"tunnel-sni\", or a rule with action = \"tunnel\" for what may pass so, or decrypt = false");
+  } else {
+    tls.choice<Action>("default_action",
+                       {{"tunnel-sni", Action::tunnel_sni}, {"terminate", Action::terminate}}, action);
+  }
+  builder_.set_tls_default(action);
+  read_rules(tls, true);
+}
+
+void RulesReader::read_access(Section& access) {
+  bool allows = true;
+  access.choice<bool>("default", {{"allow", true}, {"block", false}}, allows);
+  builder_.set_access_default(allows);
+  bool https_page = false;
+  access.boolean("https_page", https_page);
+  if (https_page)
+    problems_.error(access.value("https_page")->position,
+                    "access.https_page: a page inside HTTPS needs \"bump\", and this "
+                    "version does not decrypt yet; write false, or leave it out");
+  read_rules(access, false);
+}
+
+}  // namespace sluice::config

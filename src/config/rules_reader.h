@@ -1,0 +1,80 @@
+// [[tls.rules]] and [[access.rules]]: sections of rules.toml and the lists that they name -> a PolicyBuilder.
+//
+// One per load; holds the lists read so far, so that a file named by many rules is read once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/section.h"
+#include "rules/list.h"
+#include "rules/policy_builder.h"
+
+namespace sluice::config {
+
+/// A name that `ip link` could show, or the beginning of one with a trailing '*'.
+[[nodiscard]] bool is_interface_name(std::string_view name);
+
+/// A rule as read, with what `check` needs to compare rules with each other.
+struct ReadRule {
+  std::string name;
+  rules::Action action = rules::Action::peek;
+  rules::Position position;
+  std::vector<rules::RowCondition> when;
+  bool has_excepts = false;
+};
+
+class RulesReader {
+ public:
+  RulesReader(const std::string& file, const ReadFile& read_file, rules::PolicyBuilder& builder,
+              Problems& problems)
+      : directory_(file.substr(0, file.rfind('/') + 1)), read_file_(read_file), builder_(builder), problems_(problems) {}
+
+  /// The [tls] and [access] sections: their defaults and rules.
+  void read_tls(Section& tls);
+  void read_access(Section& access);
+
+  /// A list of networks outside the rules (gateway.exempt_…), with "@FILE" entries.
+  [[nodiscard]] std::vector<Cidr> networks(Section& section, std::string_view key);
+
+  [[nodiscard]] const std::vector<ReadRule>& tls_rules() const { return tls_rules_; }
+  [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return access_rules_; }
+  /// What an inline group holds, as written; empty for the group of a list file.
+  [[nodiscard]] const std::vector<std::string>& written(rules::GroupId group) const;
+
+ private:
+  void read_rules(Section& section, bool tls);
+  [[nodiscard]] bool read_rule(const Table& table, const std::string& path, rules::Position position,
+                               bool tls, rules::RuleSource& rule);
+  [[nodiscard]] std::vector<rules::RowCondition> read_conditions(const Table& table, const std::string& path,
+                                                                 rules::Position position);
+  [[nodiscard]] std::vector<rules::GroupId> read_groups(rules::Slot slot, const Value& value,
+                                                        const std::string& key);
+
+  /// One alternative, inline or from a list; false with `error` set when it is not one.
+  [[nodiscard]] bool add_alternative(rules::GroupId group, std::string_view text, std::string& error);
+  [[nodiscard]] std::optional<rules::GroupId> list_group(rules::Slot slot, std::string_view name,
+                                                         rules::Position at);
+  [[nodiscard]] std::string path_of(std::string_view name) const {
+    return name.starts_with('/') ? std::string(name) : directory_ + std::string(name);
+  }
+  [[nodiscard]] std::optional<std::string> read_list(std::string_view name, rules::Position at);
+  void read_hosts(rules::GroupId group, const std::string& path, const std::string& text, rules::Position at);
+  void list_problem(const std::string& path, rules::Position at, std::string message, size_t& count);
+
+  std::string directory_;  // of the configuration file, with a slash behind; empty for the current one
+  const ReadFile& read_file_;
+  rules::PolicyBuilder& builder_;
+  Problems& problems_;
+  std::map<std::pair<rules::Slot, std::string>, std::optional<rules::GroupId>> lists_;
+  std::map<std::pair<rules::Slot, std::string>, rules::GroupId> inline_groups_;
+  std::map<rules::GroupId, std::vector<std::string>> written_;
+  std::vector<ReadRule> tls_rules_;
+  std::vector<ReadRule> access_rules_;
+};
+
+}  // namespace sluice::config

@@ -1,0 +1,53 @@
+// TOML text -> a tree of plain values that know where they stand. The only room door to toml++: nothing else
+// includes it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "rules/policy.h"
+
+namespace sluice::config {
+
+struct Value;
+
+struct Key {
+  std::string name;
+  rules::Position position;
+};
+
+struct Table {
+  std::vector<std::pair<Key, Value>> entries;  // in the order of the text
+  [[nodiscard]] const std::pair<Key, Value>* find(std::string_view name) const;
+};
+
+struct Array {
+  std::vector<Value> values;
+};
+
+/// A date or time, which no key here takes: kept only to say so.
+struct OtherType {};
+
+struct Value {
+  std::variant<OtherType, bool, int64_t, double, std::string, Array, Table> is;
+  rules::Position position;
+
+  [[nodiscard]] const char* type() const;  // "a string", for messages
+  /// As one would write it, on one line, at most `length_max` bytes with "…" where something was left out.
+  [[nodiscard]] std::string to_string(size_t length_max = 100) const;
+};
+
+struct SyntaxError {
+  rules::Position position;
+  std::string message;
+};
+
+/// The document's root table; nullopt with `error` set when it is not TOML 1.0.
+[[nodiscard]] std::optional<Table> parse_toml(std::string_view text, SyntaxError& error);
+
+}  // namespace sluice::config

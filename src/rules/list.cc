@@ -1,0 +1,212 @@
+#include "rules/list.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace sluice::rules {
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
+
+std::string_view next_word(std::string_view& text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  size_t end = 0;
+  while (end < text.size() && !is_space(text[end])) ++end;
+  const std::string_view word = text.substr(0, end);
+  text.remove_prefix(end);
+  return word;
+}
+
+// Cheap enough to ask of every line: only what can be an address or a network is parsed as one.
+bool may_be_network(std::string_view text) {
+  if (text.empty()) return false;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (is_digit(text.front()) && is_digit(text.back())) return true;
+  return text.find(':') != std::string_view::npos && text.find("//") == std::string_view::npos;
+}
+
+// Hosts files name the machine itself; such lines are not meant as patterns.
+bool is_local_name(std::string_view name) {
+  constexpr std::array<std::string_view, 11> local_names = {
+      "localhost",     "localhost.localdomain", "local",        "broadcasthost",
+      "ip6-localhost", "ip6-loopback",          "ip6-localnet", "ip6-mcastprefix",
+      "ip6-allnodes",  "ip6-allrouters",        "ip6-allhosts"};
+  return std::find(local_names.begin(), local_names.end(), name) != local_names.end();
+}
+
+// Options that leave an Adblock rule meaning "everything at this host".
+bool options_cover_everything(std::string_view options) {
+  while (true) {
+    const size_t comma = options.find(',');
+    const std::string_view option = options.substr(0, comma);
+    if (option != "all" && option != "important" && option != "document" && option != "doc") return false;
+    if (comma == std::string_view::npos) return true;
+    options.remove_prefix(comma + 1);
+  }
+}
+
+class HostListReader {
+ public:
+  HostListReader(ListForm form, ListSink& sink) : sink_(sink) { summary_.form = form; }
+
+  void line(std::string_view line, uint32_t number) {
+    number_ = number;
+    line_ = line;
+    if (summary_.form == ListForm::adblock) return adblock(line);
+    uint32_t column = 1;
+    std::string_view entry = detail::trim_entry(line, column);
+    if (entry.empty()) return;
+    std::string_view rest = entry;
+    const std::string_view first = next_word(rest);
+    if (rest.empty()) return pattern(first);
+    hosts(first, rest);
+  }
+  [[nodiscard]] const ListSummary& summary() const { return summary_; }
+
+ private:
+  // `part` is a view into the current line.
+  void problem(std::string_view part, std::string message) {
+    sink_.problem(number_, static_cast<uint32_t>(part.data() - line_.data()) + 1, std::move(message));
+  }
+
+  void pattern(std::string_view text) {
+    if (may_be_network(text)) {
+      bool has_host_bits = false;
+      if (const auto network = Cidr::parse(text, &has_host_bits)) {
+        sink_.network(*network);
+        ++summary_.entries;
+        return;
+      }
+      if (has_host_bits) return problem(text, fmt::format("'{}' has bits set behind its prefix", text));
+    }
+    if (!HostPattern::parse_into(text, pattern_, error_)) return problem(text, error_);
+    sink_.host(pattern_);
+    ++summary_.entries;
+  }
+
+  void hosts(std::string_view address, std::string_view names) {
+    if (!IpAddress::parse(address.substr(0, address.find('%'))))
+      return problem(
+          names,
+          fmt::format("one entry a line, or \"ADDRESS name …\" as in a hosts file; '{}' is not an address",
+                      address));
+    for (std::string_view name = next_word(names); !name.empty(); name = next_word(names)) {
+      if (is_local_name(name) || name == address) continue;  // "0.0.0.0 0.0.0.0" opens some lists
+      if (!normalize_host(name, pattern_.name, error_)) {
+        problem(name, error_);
+        continue;
+      }
+      pattern_.kind = HostPattern::Kind::exact;
+      sink_.host(pattern_);
+      ++summary_.entries;
+    }
+  }
+
+  void skip(size_t& count) {
+    ++count;
+    if (summary_.first_skipped_line == 0) summary_.first_skipped_line = number_;
+  }
+
+  void adblock(std::string_view line) {
+    while (!line.empty() && is_space(line.back())) line.remove_suffix(1);
+    while (!line.empty() && is_space(line.front())) line.remove_prefix(1);
+    const bool comment =
+        line.empty() || line.front() == '!' || line.front() == '[' || line == "#" || line.starts_with("# ");
+    if (comment) return;
+    if (line.starts_with("@@")) return skip(summary_.exceptions);
+    if (!line.starts_with("||")) return skip(summary_.skipped);
+    std::string_view host = line.substr(2);
+    if (const size_t dollar = host.find('$'); dollar != std::string_view::npos) {
+      if (!options_cover_everything(host.substr(dollar + 1))) return skip(summary_.skipped);
+      host = host.substr(0, dollar);
+    }
+    if (host.ends_with('|')) host.remove_suffix(1);
+    if (host.ends_with('^')) host.remove_suffix(1);
+    if (may_be_network(host)) {
+      const auto address = IpAddress::parse(host);
+      if (!address) return skip(summary_.skipped);
+      sink_.network({*address, 128});
+      ++summary_.entries;
+      return;
+    }
+    // A name begins with a label: ".example.com" and "*.example.com" would be patterns of ours, not of
+    // Adblock.
+    if (host.starts_with('.') || host.starts_with('*') || !HostPattern::parse_into(host, pattern_, error_))
+      return skip(summary_.skipped);
+    pattern_.kind = HostPattern::Kind::both;
+    sink_.host(pattern_);
+    ++summary_.entries;
+  }
+
+  ListSink& sink_;
+  ListSummary summary_;
+  std::string_view line_;
+  uint32_t number_ = 0;
+  HostPattern pattern_;
+  std::string error_;
+};
+
+}  // namespace
+
+const char* to_string(ListForm form) {
+  switch (form) {
+    case ListForm::plain:
+      return "plain";
+    case ListForm::hosts:
+      return "hosts";
+    case ListForm::adblock:
+      return "Adblock";
+  }
+  return "?";
+}
+
+namespace detail {
+
+std::string_view without_byte_order_mark(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  return text;
+}
+
+std::string_view trim_entry(std::string_view line, uint32_t& column) {
+  size_t start = 0;
+  while (start < line.size() && is_space(line[start])) ++start;
+  size_t end = start;
+  for (; end < line.size(); ++end)
+    if ((line[end] == '#' || line[end] == ';') && (end == start || is_space(line[end - 1]))) break;
+  while (end > start && is_space(line[end - 1])) --end;
+  column = static_cast<uint32_t>(start) + 1;
+  return line.substr(start, end - start);
+}
+
+}  // namespace detail
+
+ListForm form_of(std::string_view text) {
+  text = detail::without_byte_order_mark(text);
+  if (text.starts_with("||") || text.starts_with("@@") || text.starts_with("[Adblock") ||
+      text.starts_with("!") || text.find("\n||") != std::string_view::npos)
+    return ListForm::adblock;
+  ListForm form = ListForm::plain;
+  while (!text.empty()) {  // the first entry tells
+    const size_t end = text.find('\n');
+    uint32_t column = 1;
+    std::string_view entry = detail::trim_entry(text.substr(0, end), column);
+    if (!entry.empty()) {
+      next_word(entry);
+      if (!entry.empty()) form = ListForm::hosts;
+      break;
+    }
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return form;
+}
+
+ListSummary read_host_list(std::string_view text, ListSink& sink) {
+  HostListReader reader(form_of(text), sink);
+  detail::for_each_line(text, [&](std::string_view line, uint32_t number) { reader.line(line, number); });
+  return reader.summary();
+}
+
+}  // namespace sluice::rules
