@@ -101,10 +101,12 @@ Next without_hello(Session& session) {
   session.decision = session.ruling->judge.hello(facts);
 
   const auto* reason = std::get_if<hello::Malformed>(&session.malformed);
+  const bool too_large = reason != nullptr && (*reason == hello::Malformed::too_large ||
+                                               *reason == hello::Malformed::too_large_on_wire);
   const bool not_tls = session.silent || (reason != nullptr && !hello::is_tls_like(*reason));
   if (not_tls)
     ++world.counters.hello_not_tls;
-  else if (reason != nullptr && *reason == hello::Malformed::too_large)
+  else if (too_large)
     ++world.counters.hello_too_large;
   else
     ++world.counters.hello_malformed;
@@ -125,7 +127,7 @@ Next without_hello(Session& session) {
   }
   if (session.silent || session.hello_incomplete) return close(session, CloseReason::hello_timeout, Farewell::reset);
   if (not_tls) return close(session, CloseReason::non_tls, Farewell::reset, detail);
-  if (*reason == hello::Malformed::too_large) return close(session, CloseReason::hello_too_large, Farewell::reset, detail);
+  if (too_large) return close(session, CloseReason::hello_too_large, Farewell::reset, detail);
   return close(session, CloseReason::hello_malformed, Farewell::reset, detail);
 }
 

@@ -71,7 +71,10 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
     world_.id_step = worker.options_.count;
     world_.owner = this;
     world_.on_session_end = [](flow::World& world, flow::Session& session) {
-      static_cast<Thread*>(world.owner)->pool_.give(session);
+      auto& self = *static_cast<Thread*>(world.owner);
+      const flow::Ruling* ruling = session.ruling;
+      self.pool_.give(session);
+      if (ruling->sessions == 0 && ruling != &self.rulings_.back()) self.drop_unused_rulings();
     };
     use_config(worker.options_.config);
     wake_ = {on_wake, this, false};
@@ -241,10 +244,10 @@ void Worker::Thread::take_messages() {
         end_all(record::CloseReason::stopped);
         break;
       case Message::Kind::report: {
-        drop_unused_rulings();
+        const Report made = report();
         {
           const std::lock_guard lock(worker_.mutex_);
-          worker_.report_ = report();
+          worker_.report_ = made;
         }
         worker_.reports_made_.fetch_add(1, std::memory_order_release);
         worker_.options_.notify();
