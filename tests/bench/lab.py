@@ -2,21 +2,22 @@
 
     benchc (clients)              benchg (gateway)               bencho (origin)
     10.71.1.2 … .9  lan ------- lan 10.71.1.1   wan 10.71.2.1 ------- wan  10.71.2.2 … .17
-                              TPROXY of TCP 443 to the peer's port
+                              TPROXY of TCP 443, 8443 to the peer's port
 
 Several addresses at the origin, so that ports in TIME_WAIT never run out. Nothing here touches the host's own network.
 """
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 CLIENT, GATEWAY, ORIGIN = "benchc", "benchg", "bencho"
 FIRST_TPROXY_PORT = 12345
-ORIGIN_FIRST = "10.71.2.2"
 ORIGIN_ADDRESSES = 16
+TLS_PORT = 8443  # real TLS, by nginx; 443 is the scripted origin
 NAMES = [f"o{i}.bench.example" for i in range(ORIGIN_ADDRESSES)]
 BLOCKED = "www.blocked.example"
 LOCK_PATH = "/run/lock/sluice-bench.lock"
@@ -30,7 +31,7 @@ table inet bench {{
   chain intercept {{
     type filter hook prerouting priority mangle; policy accept;
     iifname "lan" meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set 1 accept
-    iifname "lan" meta nfproto ipv4 tcp dport 443 tproxy ip to :{port} meta mark set 1 accept
+    iifname "lan" meta nfproto ipv4 tcp dport {{ 443, 8443 }} tproxy ip to :{port} meta mark set 1 accept
   }}
 }}
 """
@@ -50,8 +51,32 @@ SYSCTLS = {
 }
 
 
+# Answers every request with 1 KB.
+ORIGIN_NGINX = """
+daemon off;
+user root;
+worker_processes 1;
+pid {dir}/origin.pid;
+error_log {dir}/origin-error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  server {{
+    listen 0.0.0.0:8443 ssl;
+    ssl_certificate {dir}/origin.pem;
+    ssl_certificate_key {dir}/origin.key;
+    location / {{ return 200 "{body}"; }}
+  }}
+}}
+"""
+
+
 class BenchError(Exception):
     """Something in the lab does not work; the text says what."""
+
+
+def origin_address(index):
+    return f"10.71.2.{2 + index}"
 
 
 def run(*command, text_in=None, check=True):
@@ -59,6 +84,12 @@ def run(*command, text_in=None, check=True):
     if check and done.returncode != 0:
         raise BenchError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def make_certificate(path):
+    """A self-signed P-256 certificate: path.pem and path.key."""
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=bench", "-keyout", f"{path}.key", "-out", f"{path}.pem")
 
 
 def spawn(namespace, command, cpus=None, **options):
@@ -90,11 +121,12 @@ def stop(process, patience_s=5):
 class Lab:
     """Owns the namespaces and the origin. A lock keeps two benches from measuring each other."""
 
-    def __init__(self, load, pins):
+    def __init__(self, load, scratch, pins):
         self.load = load  # path of bench_load
+        self.scratch = scratch
         self.pins = pins  # role -> set of CPUs or None
         self.lock = None
-        self.origin = None
+        self.origin = self.tls_origin = None
 
     def __enter__(self):
         self.lock = open(LOCK_PATH, "w")
@@ -105,15 +137,18 @@ class Lab:
             fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
             self.build()
-            self.start_origin()
+            self.origin = spawn(ORIGIN, [self.load, "origin", "0.0.0.0:443"], self.pins["origin"])
+            if shutil.which("nginx"):
+                self.start_tls_origin()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
-        if self.origin:
-            stop(self.origin)
+        for process in (self.origin, self.tls_origin):
+            if process:
+                stop(process)
         self.remove()
         self.lock.close()
 
@@ -146,11 +181,16 @@ class Lab:
         for namespace in (CLIENT, GATEWAY, ORIGIN):
             run("ip", "netns", "delete", namespace, check=False)
 
-    def start_origin(self):
-        self.origin = spawn(ORIGIN, [self.load, "origin", "0.0.0.0:443"], self.pins["origin"])
+    def start_tls_origin(self):
+        make_certificate(f"{self.scratch}/origin")
+        config = f"{self.scratch}/origin.conf"
+        with open(config, "w") as out:
+            out.write(ORIGIN_NGINX.format(dir=self.scratch, body="x" * 1024))
+        self.tls_origin = spawn(ORIGIN, ["nginx", "-p", self.scratch, "-c", config], self.pins["origin"],
+                                stderr=subprocess.DEVNULL)  # it warns of a log path that it does not use
 
     def redirect(self, port):
-        """To a port: TCP 443 goes there and nothing is forwarded, so a peer that does not answer is seen at once.
+        """To a port: TCP 443 and 8443 go there and nothing is forwarded, so a peer that does not answer is seen at once.
         To None: the router forwards."""
         self.sysctl(GATEWAY, "net.ipv4.ip_forward", "1" if port is None else "0")
         run("ip", "netns", "exec", GATEWAY, "nft", "-f", "-",

@@ -1,6 +1,9 @@
 """What is measured of one peer in one round. Each measure returns {metric: number}; METRICS says what they mean."""
 
 import json
+import pathlib
+import subprocess
+import sys
 import time
 
 import lab
@@ -21,6 +24,8 @@ for _n in BULK_STREAMS:
 METRICS |= {
     "conn_us": ("new TLS connection: µs CPU", 1, "less"),
     "conns_per_s": ("new TLS connections per s", 0, "more"),
+    "tls_us": ("real TLS 1.3 connection, unhurried: µs CPU", 1, "less"),
+    "tls_per_s": ("real TLS 1.3 connections per s", 0, "more"),
     "request_us": ("1 KB request, kept alive: µs CPU", 2, "less"),
     "requests_per_s": ("1 KB requests per s", 0, "more"),
     "base_rss_mb": ("resident at start, MB", 1, "less"),
@@ -56,7 +61,7 @@ def parse(process, what):
 
 def window(the_lab, peer, load, connections, seconds):
     warm_s = 0.5
-    process = the_lab.client(load, f"{lab.ORIGIN_FIRST}:443", lab.ORIGIN_ADDRESSES, connections, warm_s, seconds,
+    process = the_lab.client(load, f"{lab.origin_address(0)}:443", lab.ORIGIN_ADDRESSES, connections, warm_s, seconds,
                              *peer.pids())
     return parse(process, f"{peer.name}, {load}")
 
@@ -81,6 +86,18 @@ def conns(the_lab, peer, seconds):
             "machine_conn_us": seen["machine_cpu_s"] / done * 1e6, "failures_conns": seen["failures"]}
 
 
+def tls(the_lab, peer, seconds):
+    if not the_lab.tls_origin:
+        return {}
+    script = pathlib.Path(__file__).with_name("tls_client.py")
+    process = lab.spawn(lab.CLIENT, [sys.executable, "-B", str(script), str(seconds), *map(str, peer.pids())],
+                        the_lab.pins["client"], stdout=subprocess.PIPE, text=True)
+    seen = parse(process, f"{peer.name}, real TLS")
+    done = max(seen["connections"], 1)
+    return {"tls_us": seen["gateway_cpu_s"] / done * 1e6, "tls_per_s": done / seen["seconds"],
+            "failures_tls": seen["failures"]}
+
+
 def requests(the_lab, peer, seconds):
     seen = window(the_lab, peer, "requests", REQUESTING_AT_ONCE, seconds)
     done = max(seen["requests"], 1)
@@ -89,7 +106,7 @@ def requests(the_lab, peer, seconds):
 
 
 def latency(the_lab, peer, seconds):
-    process = the_lab.client("latency", f"{lab.ORIGIN_FIRST}:443", lab.ORIGIN_ADDRESSES, seconds / 2)
+    process = the_lab.client("latency", f"{lab.origin_address(0)}:443", lab.ORIGIN_ADDRESSES, seconds / 2)
     seen = parse(process, f"{peer.name}, latency")
     return {f"{part}_{key}": seen[part][key]
             for part in ("setup", "request") for key in ("p50_us", "p90_us", "p99_us")}
@@ -123,7 +140,7 @@ def memory(the_lab, peer, _seconds):
     peer.start(the_lab)
     base, base_slab = settled_memory(peer), slab_kb()
     metrics = {"base_rss_mb": base["rss_kb"] / 1024, "base_pss_mb": base["pss_kb"] / 1024}
-    holder = the_lab.client("hold", f"{lab.ORIGIN_FIRST}:443", lab.ORIGIN_ADDRESSES, stdin=-1)
+    holder = the_lab.client("hold", f"{lab.origin_address(0)}:443", lab.ORIGIN_ADDRESSES, stdin=-1)
     try:
         for wanted in IDLE_COUNTS:
             count = min(wanted, peers.connections_max())
@@ -159,5 +176,5 @@ def spread(the_lab, peer, seconds):
 
 
 # In this order: what starts the peer anew comes last.
-ALL = {"bulk": [bulk(streams) for streams in BULK_STREAMS], "conns": [conns], "requests": [requests],
+ALL = {"bulk": [bulk(streams) for streams in BULK_STREAMS], "conns": [conns], "tls": [tls], "requests": [requests],
        "latency": [latency], "memory": [memory], "spread": [spread]}

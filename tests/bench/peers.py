@@ -62,7 +62,7 @@ stream {{
   map $ssl_preread_server_name $target {{
     hostnames;
     .blocked.example "";
-    default $server_addr:443;
+    default $server_addr:$server_port;
   }}
   server {{
     listen 0.0.0.0:{port};
@@ -107,7 +107,7 @@ shutdown_lifetime 0 seconds
 SLUICE = """
 [gateway]
 tproxy_port = {port}
-tls_ports   = [443]
+tls_ports   = [443, 8443]
 workers     = {workers}
 
 [tls]
@@ -166,7 +166,7 @@ class Peer:
         while True:
             seen = {}
             for sni in expected:
-                probe = the_lab.client("check", f"{lab.ORIGIN_FIRST}:443", sni)
+                probe = the_lab.client("check", f"{lab.origin_address(0)}:443", sni)
                 seen[sni] = probe.communicate()[0].strip()
             if seen == expected:
                 return
@@ -294,10 +294,9 @@ class Squid(Peer):
         return text.split("\n")[0].replace("Squid Cache: Version", "Squid") if text and "ssl-crtd" in text else None
 
     def prepare(self):
-        addresses = [f"10.71.2.{2 + i}" for i in range(lab.ORIGIN_ADDRESSES)]
+        addresses = map(lab.origin_address, range(lab.ORIGIN_ADDRESSES))
         (self.dir / "hosts").write_text("".join(f"{a} {n}\n" for a, n in zip(addresses, lab.NAMES)))
-        lab.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                "2", "-subj", "/CN=bench", "-keyout", str(self.dir / "ca.key"), "-out", str(self.dir / "ca.pem"))
+        lab.make_certificate(str(self.dir / "ca"))
         config = self.dir / "squid.conf"
         config.write_text(SQUID.format(
             port=self.port, dir=self.dir, descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
