@@ -81,7 +81,7 @@ inline void extensions(Writer& w, std::string_view sni) {
     w.u16(16), w.list16({0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601});
   });
   extension(w, 51, [&] {  // key_share: GREASE and an X25519 share
-    w.u16(43), w.list16({0x4a4a, 1}), w.u8(0), w.list16({0x001d, 32}), w.fill(32, 0x5c);
+    w.u16(41), w.list16({0x4a4a, 1}), w.u8(0), w.list16({0x001d, 32}), w.fill(32, 0x5c);
   });
   extension(w, 45, [&] { w.u8(1), w.u8(1); });                             // psk_key_exchange_modes
   extension(w, 43, [&] { w.u8(6), w.list16({0x6a6a, 0x0304, 0x0303}); });  // supported_versions
