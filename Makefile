@@ -83,8 +83,12 @@ $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_DRIVER) $(BUILD)/libsluice.
 	@$(if $(V),,echo "  LINK  $@")
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(BUILD)/bench_%: $(BUILD)/tests/bench/%.o $(BUILD)/libsluice.a
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # The load generator shares no code with what it measures.
-$(BUILD)/bench_%: $(BUILD)/tests/bench/%.o
+$(BUILD)/bench_load: $(BUILD)/tests/bench/load.o
 	@$(if $(V),,echo "  LINK  $@")
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
 
@@ -121,7 +125,7 @@ e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leav
 	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) tests/e2e
 
 .PHONY: bench
-bench: $(BUILD)/sluice $(BENCH)  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
+bench: $(BUILD)/sluice $(BUILD)/bench_load  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
 	tests/bench/run --build $(BUILD)
 
 .PHONY: clean
