@@ -208,7 +208,18 @@ TEST_CASE("a hello of nothing but cipher suites, or signature algorithms, has a 
   HelloBuilder hello;
   hello.ciphers.clear();
   for (int i = 0; i < 32000; ++i) hello.ciphers.push_back(static_cast<uint16_t>(65535 - i));
-  CHECK(ja4_of(parsed(hello.wire())).substr(0, 8) == "t12i9900");
+  const ClientHello flood = parsed(hello.wire());
+  CHECK(ja4_of(flood).substr(0, 8) == "t12i9900");
+  // All of them, less GREASE, in order: hex digits of one case sort like the numbers.
+  const std::string raw = ja4_raw(flood);
+  std::vector<std::string> listed;
+  for (size_t at = 11; at + 4 < raw.size(); at += 5) listed.push_back(raw.substr(at, 4));
+  U16s expected = flood.ciphers;
+  std::erase_if(expected, is_grease);
+  CHECK(listed.size() == expected.size());
+  CHECK(std::is_sorted(listed.begin(), listed.end()));
+  std::reverse(hello.ciphers.begin(), hello.ciphers.end());
+  CHECK(ja4_of(parsed(hello.wire())) == ja4_of(flood));
   HelloBuilder algorithms;
   algorithms.signature_algorithms(U16s(32000, 0x0403));
   const ClientHello read = parsed(algorithms.wire());
