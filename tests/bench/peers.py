@@ -16,9 +16,8 @@ import time
 import lab
 from lab import BenchError
 
-# `option splice-auto`, the usual advice, leaves these streams to recv and send: it waits for several full buffers read
-# in one go, and reads once per event. Forced splicing is far cheaper in bulk and dearer for small flows. Both are
-# measured, so that each measure has the better HAProxy to compare with.
+# With `option splice-auto`, the usual advice, strace shows recv and send only. Forced splicing is far cheaper in bulk
+# and can be dearer for small flows. Both are measured, so that each measure has the better HAProxy to compare with.
 HAPROXY = """
 global
   nbthread 1

@@ -47,8 +47,9 @@ def ratios(rounds, names):
         pairs = [(cells["sluice"], cells[name]) for cells in rounds if "sluice" in cells and name in cells]
         result[name] = {}
         for key in measures.METRICS:
-            seen = [ours[key] / theirs[key] for ours, theirs in pairs if key in ours and theirs.get(key, 0) > 0]
-            if seen:
+            # A difference to no proxy can be below nothing; a ratio to that would say nothing.
+            seen = [ours[key] / theirs[key] for ours, theirs in pairs if ours.get(key, 0) > 0 and theirs.get(key, 0) > 0]
+            if seen and len(seen) == len(pairs):
                 result[name][key] = statistics.median(seen)
     return result
 
