@@ -7,6 +7,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 
 CACHE ?= $(if $(SLUICE_CACHE),$(SLUICE_CACHE),$(HOME)/.cache/sluice)
@@ -101,15 +102,37 @@ deps:  ## install packages and build the pinned libraries (needs root for apt)
 deps-ready:
 	@deps/install ready || deps/install all
 
-.PHONY: unit sim fuzz
+PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
+FUZZ_SEED ?= 1
+FUZZ_RUNS ?= 20000
+export FUZZ_RUNS FUZZ_SEED
+
+# One suite after the other, results added up by tests/run_suites.py from what each wrote as JUnit XML. The programs are
+# built by a make of its own, because the packages that it needs may only just have been installed.
+SUITES ?= tree unit sim fuzz e2e
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+.PHONY: test test-programs asan ubsan tsan
+test:  ## install what tests need, build, run every suite; ends with "N passed, N failed"; SUITES="unit sim" for some
+	deps/install packages build test
+	+@$(MAKE) --no-print-directory $(JOBS) test-programs
+	$(if $(filter tsan,$(SAN)),setarch -R) tests/run_suites.py --build $(BUILD) $(SUITES)
+
+test-programs: all $(BUILD)/unit_tests $(if $(SIM_OBJ),$(BUILD)/sim_tests) $(FUZZ)
+
+# TSan wants addresses where it expects them, which needs address randomization off: setarch -R above.
+asan ubsan tsan:  ## the same suites in a build with that sanitizer, in build/asan …
+	+@$(MAKE) --no-print-directory SAN=$@ SUITES="$(filter-out tree,$(SUITES))" test
+
+.PHONY: tree unit sim fuzz
+tree:  ## the include graph and what the documents claim
+	$(PYTEST) -q tests/tree
+
 unit: $(BUILD)/unit_tests  ## unit tests
 	$(BUILD)/unit_tests
 
 sim: $(BUILD)/sim_tests  ## flow code against a fake kernel
 	$(BUILD)/sim_tests
 
-FUZZ_SEED ?= 1
-FUZZ_RUNS ?= 20000
 fuzz: $(FUZZ)  ## replay each corpus and mutate it: FUZZ_SECONDS=60 or FUZZ_RUNS=, FUZZ_SEED=; FUZZER=libfuzzer with clang
 ifeq ($(FUZZER),libfuzzer)
 	@set -e; $(foreach t,$(FUZZ),mkdir -p $(t).corpus; $(t) -max_len=98304 -max_total_time=$(or $(FUZZ_SECONDS),60) \
@@ -119,7 +142,6 @@ else
 	  --seed $(FUZZ_SEED) $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS));)
 endif
 
-PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
 .PHONY: e2e
 e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leaves the slow ones out
 	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) tests/e2e
@@ -127,6 +149,12 @@ e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leav
 .PHONY: bench
 bench: $(BUILD)/sluice $(BUILD)/bench_load  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
 	tests/bench/run --build $(BUILD)
+
+.PHONY: tidy
+tidy: | deps-ready  ## clang-tidy over src/, every finding an error (.clang-tidy says which)
+	deps/install packages tidy
+	printf '%s\n' $(SRC) tests/fuzz/driver.cc | xargs -P $(shell nproc) \
+	  -I{} clang-tidy -quiet {} -- $(CPPFLAGS) -std=c++20 2>/dev/null  # stderr only counts what it left out
 
 .PHONY: clean
 clean:  ## remove build/

@@ -297,6 +297,7 @@ std::vector<Input> load_corpus(const Options& options) {
   }
   std::sort(paths.begin(), paths.end());  // directory order differs between machines; mutations depend on it
   std::vector<Input> inputs;
+  inputs.reserve(paths.size());
   for (const auto& path : paths) inputs.push_back(load(path));
   return inputs;
 }
@@ -329,6 +330,7 @@ void run_mutation(const std::vector<Input>& inputs, const std::vector<Bytes>& co
 
 uint64_t run_mutations(const std::vector<Input>& inputs, const Options& options) {
   std::vector<Bytes> corpus;
+  corpus.reserve(inputs.size());
   for (const Input& input : inputs) corpus.push_back(input.bytes);
   current.is_mutation = true;
   if (options.only) {
