@@ -156,6 +156,99 @@ tidy: | deps-ready  ## clang-tidy over src/, every finding an error (.clang-tidy
 	printf '%s\n' $(SRC) tests/fuzz/driver.cc | xargs -P $(shell nproc) \
 	  -I{} clang-tidy -quiet {} -- $(CPPFLAGS) -std=c++20 2>/dev/null  # stderr only counts what it left out
 
+# --- on this machine -------------------------------------------------------------------------------------------------
+
+CONFIG ?= rules.toml
+# Refuses to touch an installation that is up. Signals go to the daemon, which drains; a second one stops it at once.
+define RUN
+set -u
+setup() { SLUICE_BIN='$(BUILD)/sluice' kernel-setup/sluice-kernel-setup "$$@"; }
+setup status --quiet; state=$$?
+if [ $$state -ne 3 ]; then
+  echo "make run: redirection is up already (or left over): 'systemctl stop sluice sluice-kernel-setup'," \
+    "or 'kernel-setup/sluice-kernel-setup down'" >&2
+  exit 1
+fi
+trap 'trap "" INT TERM HUP; setup down' EXIT
+trap 'exit 130' INT; trap 'exit 143' TERM HUP
+setup up -c '$(CONFIG)' $(foreach name,$(LAN),--lan '$(name)') || exit 1
+'$(BUILD)/sluice' run -c '$(CONFIG)' & daemon=$$!
+trap 'kill -TERM $$daemon' INT TERM HUP
+code=0
+while wait $$daemon; code=$$?; kill -0 $$daemon 2>/dev/null; do :; done
+exit $$code
+endef
+
+.PHONY: run
+run: export SLUICE_RUN = $(RUN)
+run: $(BUILD)/sluice  ## gateway in the foreground until Ctrl-C: make run LAN=eth1 [CONFIG=rules.toml] (asks sudo for root)
+	@if [ "$$(id -u)" -eq 0 ]; then exec bash -c "$$SLUICE_RUN"; else exec sudo bash -c "$$SLUICE_RUN"; fi
+
+# --- install and package ---------------------------------------------------------------------------------------------
+
+PREFIX ?= /usr
+DESTDIR ?=
+MAN := $(wildcard docs/man/*.[58])
+UNITS := systemd/sluice.service systemd/sluice-kernel-setup.service
+# Units and script name /usr/sbin; elsewhere they follow PREFIX.
+AT_PREFIX := sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|g'
+
+.PHONY: install uninstall
+install: $(BUILD)/sluice  ## install below DESTDIR, PREFIX=/usr; /etc/sluice/rules.toml is never overwritten
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
+	install -m 0755 kernel-setup/sluice-kernel-setup $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup
+	install -m 0644 systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	@set -e; for unit in $(UNITS); do $(AT_PREFIX) $$unit | \
+	  install -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	@set -e; for page in $(MAN); do install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
+	@if [ -e $(DESTDIR)/etc/sluice/rules.toml ]; then \
+	  echo "kept: $(DESTDIR)/etc/sluice/rules.toml (the shipped one: rules.toml)"; \
+	else install -m 0644 rules.toml $(DESTDIR)/etc/sluice/rules.toml; fi
+	@if [ -z "$(DESTDIR)" ]; then \
+	  if command -v systemd-sysusers >/dev/null; then systemd-sysusers $(PREFIX)/lib/sysusers.d/sluice.conf; fi; \
+	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
+	  echo "Installed; nothing is redirected yet. Name the LAN interface in /etc/sluice/rules.toml, then:"; \
+	  echo "  systemctl enable --now sluice-kernel-setup sluice"; fi
+
+uninstall:  ## stop, take the kernel's rules down, remove what install put there; configuration and logs stay
+	@if [ -z "$(DESTDIR)" ]; then \
+	  if [ -d /run/systemd/system ]; then systemctl disable --now sluice.service sluice-kernel-setup.service || true; fi; \
+	  if [ -x $(PREFIX)/sbin/sluice-kernel-setup ]; then $(PREFIX)/sbin/sluice-kernel-setup down; fi; fi
+	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf \
+	  $(foreach u,$(notdir $(UNITS)),$(DESTDIR)$(PREFIX)/lib/systemd/system/$(u)) \
+	  $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(m))
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "left in place: $(DESTDIR)/etc/sluice (configuration), /var/log/sluice, user sluice"
+
+DEB_ARCH = $(shell dpkg --print-architecture)
+DEB_ROOT := $(BUILD)/deb/sluice
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+.PHONY: deb
+deb: $(BUILD)/sluice  ## build/sluice_VERSION_ARCH.deb
+	rm -rf $(BUILD)/deb
+	$(MAKE) --no-print-directory install DESTDIR=$(DEB_ROOT) PREFIX=/usr
+	strip --strip-unneeded $(DEB_ROOT)/usr/sbin/sluice
+	gzip -9n $(DEB_ROOT)/usr/share/man/man*/*
+	install -d $(DEB_ROOT)/usr/share/doc/sluice $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
+	install -m 0644 packaging/debian/copyright $(wildcard docs/*.md) $(DEB_ROOT)/usr/share/doc/sluice/
+	printf 'sluice (%s) unstable; urgency=medium\n\n  * See the commit history.\n\n -- %s  %s\n' $(VERSION) \
+	  "$$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" "$$(date -u -R -d @$(SOURCE_DATE_EPOCH))" | \
+	  gzip -9n > $(DEB_ROOT)/usr/share/doc/sluice/changelog.gz
+	install -m 0755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm $(DEB_ROOT)/DEBIAN/
+	echo /etc/sluice/rules.toml > $(DEB_ROOT)/DEBIAN/conffiles
+	printf 'Source: sluice\n\nPackage: sluice\nArchitecture: any\n' > $(BUILD)/deb/debian/control
+	cd $(BUILD)/deb && dpkg-shlibdeps -O -e sluice/usr/sbin/sluice > substvars
+	sed -e 's|@VERSION@|$(VERSION)|; s|@ARCH@|$(DEB_ARCH)|' -e "s|@SIZE@|$$(du -sk --apparent-size $(DEB_ROOT) | cut -f1)|" \
+	  -e "s|@SHLIBS@|$$(sed -n 's/^shlibs:Depends=//p' $(BUILD)/deb/substvars)|" packaging/debian/control.in \
+	  > $(DEB_ROOT)/DEBIAN/control
+	cd $(DEB_ROOT) && find usr -type f -print0 | sort -z | xargs -0 md5sum > DEBIAN/md5sums
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb --root-owner-group -Zxz --build $(DEB_ROOT) \
+	  $(BUILD)/sluice_$(VERSION)_$(DEB_ARCH).deb
+
 .PHONY: clean
 clean:  ## remove build/
 	rm -rf build
