@@ -10,7 +10,8 @@ SHELL := /bin/bash
 .SECONDARY:
 .DEFAULT_GOAL := all
 
-CACHE ?= $(if $(SLUICE_CACHE),$(SLUICE_CACHE),$(HOME)/.cache/sluice)
+# Under sudo the cache is that of the user who called it, so that `sudo make install` builds nothing anew.
+CACHE ?= $(or $(SLUICE_CACHE),$(if $(SUDO_USER),$(shell getent passwd '$(SUDO_USER)' | cut -d: -f6),$(HOME))/.cache/sluice)
 export SLUICE_CACHE := $(CACHE)
 DEPS := $(shell deps/install prefix)
 
@@ -93,7 +94,7 @@ $(BUILD)/bench_load: $(BUILD)/tests/bench/load.o
 	@$(if $(V),,echo "  LINK  $@")
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
 .PHONY: deps deps-ready
 deps:  ## install packages and build the pinned libraries (needs root for apt)
@@ -195,11 +196,11 @@ AT_PREFIX := sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|g'
 
 .PHONY: install uninstall
 install: $(BUILD)/sluice  ## install below DESTDIR, PREFIX=/usr; /etc/sluice/rules.toml is never overwritten
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system \
 	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
-	install -m 0755 kernel-setup/sluice-kernel-setup $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup
-	install -m 0644 systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	$(Q)install -m 0755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
+	$(Q)install -m 0755 kernel-setup/sluice-kernel-setup $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup
+	$(Q)install -m 0644 systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
 	@set -e; for unit in $(UNITS); do $(AT_PREFIX) $$unit | \
 	  install -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
 	@set -e; for page in $(MAN); do install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
@@ -216,7 +217,7 @@ uninstall:  ## stop, take the kernel's rules down, remove what install put there
 	@if [ -z "$(DESTDIR)" ]; then \
 	  if [ -d /run/systemd/system ]; then systemctl disable --now sluice.service sluice-kernel-setup.service || true; fi; \
 	  if [ -x $(PREFIX)/sbin/sluice-kernel-setup ]; then $(PREFIX)/sbin/sluice-kernel-setup down; fi; fi
-	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup \
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup \
 	  $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf \
 	  $(foreach u,$(notdir $(UNITS)),$(DESTDIR)$(PREFIX)/lib/systemd/system/$(u)) \
 	  $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(m))
@@ -229,24 +230,24 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 
 .PHONY: deb
 deb: $(BUILD)/sluice  ## build/sluice_VERSION_ARCH.deb
-	rm -rf $(BUILD)/deb
-	$(MAKE) --no-print-directory install DESTDIR=$(DEB_ROOT) PREFIX=/usr
-	strip --strip-unneeded $(DEB_ROOT)/usr/sbin/sluice
-	gzip -9n $(DEB_ROOT)/usr/share/man/man*/*
-	install -d $(DEB_ROOT)/usr/share/doc/sluice $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
-	install -m 0644 packaging/debian/copyright $(wildcard docs/*.md) $(DEB_ROOT)/usr/share/doc/sluice/
-	printf 'sluice (%s) unstable; urgency=medium\n\n  * See the commit history.\n\n -- %s  %s\n' $(VERSION) \
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(DEB_ROOT) PREFIX=/usr
+	$(Q)strip --strip-unneeded $(DEB_ROOT)/usr/sbin/sluice
+	$(Q)gzip -9n $(DEB_ROOT)/usr/share/man/man*/*
+	$(Q)install -d $(DEB_ROOT)/usr/share/doc/sluice $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
+	$(Q)install -m 0644 packaging/debian/copyright $(wildcard docs/*.md) $(DEB_ROOT)/usr/share/doc/sluice/
+	$(Q)printf 'sluice (%s) unstable; urgency=medium\n\n  * See the commit history.\n\n -- %s  %s\n' $(VERSION) \
 	  "$$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" "$$(date -u -R -d @$(SOURCE_DATE_EPOCH))" | \
 	  gzip -9n > $(DEB_ROOT)/usr/share/doc/sluice/changelog.gz
-	install -m 0755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm $(DEB_ROOT)/DEBIAN/
-	echo /etc/sluice/rules.toml > $(DEB_ROOT)/DEBIAN/conffiles
-	printf 'Source: sluice\n\nPackage: sluice\nArchitecture: any\n' > $(BUILD)/deb/debian/control
-	cd $(BUILD)/deb && dpkg-shlibdeps -O -e sluice/usr/sbin/sluice > substvars
-	sed -e 's|@VERSION@|$(VERSION)|; s|@ARCH@|$(DEB_ARCH)|' -e "s|@SIZE@|$$(du -sk --apparent-size $(DEB_ROOT) | cut -f1)|" \
+	$(Q)install -m 0755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm $(DEB_ROOT)/DEBIAN/
+	$(Q)echo /etc/sluice/rules.toml > $(DEB_ROOT)/DEBIAN/conffiles
+	$(Q)printf 'Source: sluice\n\nPackage: sluice\nArchitecture: any\n' > $(BUILD)/deb/debian/control
+	$(Q)cd $(BUILD)/deb && dpkg-shlibdeps -O -e sluice/usr/sbin/sluice 2> shlibdeps.log > substvars || { cat shlibdeps.log >&2; exit 1; }
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|; s|@ARCH@|$(DEB_ARCH)|' -e "s|@SIZE@|$$(du -sk --apparent-size $(DEB_ROOT) | cut -f1)|" \
 	  -e "s|@SHLIBS@|$$(sed -n 's/^shlibs:Depends=//p' $(BUILD)/deb/substvars)|" packaging/debian/control.in \
 	  > $(DEB_ROOT)/DEBIAN/control
-	cd $(DEB_ROOT) && find usr -type f -print0 | sort -z | xargs -0 md5sum > DEBIAN/md5sums
-	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb --root-owner-group -Zxz --build $(DEB_ROOT) \
+	$(Q)cd $(DEB_ROOT) && find usr -type f -print0 | sort -z | xargs -0 md5sum > DEBIAN/md5sums
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) dpkg-deb --root-owner-group -Zxz --build $(DEB_ROOT) \
 	  $(BUILD)/sluice_$(VERSION)_$(DEB_ARCH).deb
 
 .PHONY: clean

@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -936,3 +937,70 @@ def test_status_points_out_a_bridge_port_named_as_lan(place):
         assert "wan0 is a port of the bridge br0" in place.up(lan="lan0 wan0").stderr
     finally:
         place.gateway.run("ip", "link", "del", "br0")
+
+
+# --- make run --------------------------------------------------------------------------------------------------------
+
+
+class MakeRun:
+    """`make run` in the gateway's namespace, with a shell script as the daemon. What it says goes into a file."""
+
+    def __init__(self, place, daemon):
+        self.place = place
+        build = place.folder / "build"
+        build.mkdir(exist_ok=True)
+        (build / "sluice").write_text(f"#!/bin/bash\nif [ $1 = check ]; then exec {place.binary}; fi\n{daemon}\n")
+        (build / "sluice").chmod(0o755)
+        self.output = place.folder / "make-run.out"
+        with open(self.output, "wb") as out:
+            self.process = place.gateway.popen(
+                "env", f"SLUICE_STATE_DIR={place.state}", "make", "-C", REPO, "-s", "-o", build / "sluice", "run",
+                "LAN=lan0", f"BUILD={build}", "CONFIG=none.toml", stdout=out, stderr=out, start_new_session=True)
+
+    def wait_for(self, text):
+        def seen():
+            assert self.process.poll() is None or text in self.output.read_text(), self.output.read_text()
+            return text in self.output.read_text()
+        wait_until(seen, f"'{text}' from make run", seconds=60)
+
+    def end(self):
+        """The exit code that make reports of the recipe, after the process has ended."""
+        self.process.wait(deadline_s(60))
+        match = re.search(r"Error (\d+)", self.output.read_text())
+        return int(match.group(1)) if match else self.process.returncode
+
+
+DAEMON_UNTIL_TERM = "trap 'echo drained; exit 5' TERM; echo serving; while :; do read -t 60 <> <(:); done"
+
+
+@pytest.mark.parametrize("sent", ["INT to all, as Ctrl-C does", "TERM to make"])
+def test_make_run_undoes_everything_when_it_is_ended(place, sent):
+    place.values(lan="")
+    before = place.snapshot()
+    made = MakeRun(place, DAEMON_UNTIL_TERM)
+    made.wait_for("serving")
+    assert place.script("status").returncode == 0
+    if sent.startswith("INT"):
+        os.killpg(made.process.pid, signal.SIGINT)
+    else:
+        made.process.terminate()
+    made.process.wait(deadline_s(60))
+    wait_until(lambda: place.script("status", "--quiet", check=False).returncode == 3, "down", seconds=60)
+    made.wait_for("drained")
+    assert place.snapshot() == before
+
+
+def test_make_run_passes_the_exit_code_on_and_undoes_everything(place):
+    before = place.snapshot()
+    made = MakeRun(place, "echo serving; exit 7")
+    assert made.end() == 7
+    assert place.snapshot() == before
+
+
+def test_make_run_leaves_an_installation_alone_that_is_up(place):
+    place.up()
+    before = place.snapshot()
+    made = MakeRun(place, "echo serving")
+    assert made.end() == 1
+    assert "up already" in made.output.read_text()
+    assert place.snapshot() == before
