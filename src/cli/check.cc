@@ -1,0 +1,138 @@
+#include "cli/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/utf8.h"
+#include "cli/command_line.h"
+#include "cli/text.h"
+#include "control/load_config.h"
+#include "rules/judge.h"
+#include "rules/policy.h"
+
+namespace sluice::cli {
+namespace {
+
+void print_problems(const config::Loaded& loaded) {
+  for (const config::Problem& problem : loaded.problems)
+    fmt::print(stderr, "{}\n", printable(problem.to_string()));
+}
+
+bool is_shell_safe(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+         std::string_view("_.+=~@%:/*-").find(c) != std::string_view::npos;
+}
+
+template <class Values, class ToText>
+std::string spaced(const Values& values, ToText to_text) {
+  std::string joined;
+  for (const auto& value : values) {
+    if (!joined.empty()) joined += ' ';
+    joined += to_text(value);
+  }
+  return joined;
+}
+
+const char* name_of(config::Quic quic) {
+  switch (quic) {
+    case config::Quic::reject:
+      return "reject";
+    case config::Quic::pass:
+      return "pass";
+  }
+  return "?";
+}
+const char* name_of(config::WhenDown when_down) {
+  switch (when_down) {
+    case config::WhenDown::open:
+      return "open";
+    case config::WhenDown::closed:
+      return "closed";
+  }
+  return "?";
+}
+const char* name_of(config::ClientSource source) {
+  switch (source) {
+    case config::ClientSource::gateway:
+      return "gateway";
+    case config::ClientSource::client:
+      return "client";
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::shared_ptr<const config::Config> load_or_complain(const std::string& config_file) {
+  const config::Loaded loaded = control::load_from_disk(config_file);
+  print_problems(loaded);
+  return loaded.config;
+}
+
+std::string summary_of(const config::Config& config, size_t warnings) {
+  const rules::Policy& policy = *config.policy;
+  std::string text = "ok: ";
+  if (policy.decrypt())
+    text += fmt::format("{} (else {})", counted(policy.tls_rules().size(), "TLS rule"),
+                        to_string(policy.tls_default()));
+  else
+    text += "tls.decrypt = false, so TLS rules do not apply";
+  text += fmt::format(", {} (else {})", counted(policy.access_rules().size(), "access rule"),
+                      policy.access_default_allows() ? "allow" : "block");
+  text += fmt::format(", {}", counted(policy.host_patterns(), "host pattern"));
+  if (warnings > 0) text += fmt::format(", {}", counted(warnings, "warning"));
+  return text;
+}
+
+std::optional<std::string> kernel_values(const config::Config& config, std::string& error) {
+  const config::Gateway& gateway = config.gateway;
+  const auto cidr_text = [](const Cidr& cidr) { return cidr.to_string(); };
+  for (const std::string& name : gateway.lan_interfaces) {
+    if (!name.empty() && std::all_of(name.begin(), name.end(), is_shell_safe)) continue;
+    error = fmt::format("gateway.lan: '{}' cannot be the name of an interface", printable(name));
+    return std::nullopt;
+  }
+  std::string text;
+  const auto add = [&](std::string_view key, const auto& value) {
+    text += fmt::format("{}={}\n", key, value);
+  };
+  add("tproxy_port", gateway.tproxy_port);
+  add("tls_ports", spaced(gateway.tls_ports, [](uint16_t port) { return std::to_string(port); }));
+  add("lan", spaced(gateway.lan_interfaces, [](const std::string& name) { return name; }));
+  add("own_traffic", gateway.own_traffic ? 1 : 0);
+  add("ipv6", gateway.ipv6 ? 1 : 0);
+  add("quic", name_of(gateway.quic));
+  add("when_down", name_of(gateway.when_down));
+  add("client_source", name_of(gateway.client_source));
+  add("exempt_clients", spaced(gateway.exempt_clients, cidr_text));
+  add("exempt_destinations", spaced(gateway.exempt_destinations, cidr_text));
+  add("mark", fmt::format("{:#x}", gateway.mark));
+  add("own_mark", fmt::format("{:#x}", gateway.own_mark));
+  add("mark_mask", fmt::format("{:#x}", gateway.mark_mask));
+  add("route_table", gateway.route_table);
+  add("rule_priority", gateway.rule_priority);
+  return text;
+}
+
+int check(const CheckOptions& options) {
+  const config::Loaded loaded = control::load_from_disk(options.config_file);
+  print_problems(loaded);
+  if (!loaded.config) return exit_problem;
+  if (options.kernel_values) {
+    std::string error;
+    const auto values = kernel_values(*loaded.config, error);
+    if (!values) {
+      fmt::print(stderr, "{}: error: {}\n", options.config_file, error);
+      return exit_problem;
+    }
+    fmt::print("{}", *values);
+    return exit_ok;
+  }
+  const size_t warnings = loaded.problems.size();  // with a config there are no errors among them
+  fmt::print("{}\n", summary_of(*loaded.config, warnings));
+  return exit_ok;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,166 @@
+#include "cli/explain_many.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/utf8.h"
+#include "cli/text.h"
+
+namespace sluice::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string shown_action(const Verdict& verdict) {
+  return verdict.action == rules::Action::peek ? "?" : rules::to_string(verdict.action);
+}
+
+std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
+
+/// "2026-11-21 18:00:00.123", local time like the schedules.
+std::string shown_time(int64_t time_us) {
+  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
+  std::tm time{};
+  localtime_r(&seconds, &time);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}", time.tm_year + 1900, time.tm_mon + 1,
+                     time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec, time_us / 1000 % 1000);
+}
+
+/// "2026-11-21T18:00:00.123456Z", as record/format writes it.
+std::optional<int64_t> parse_utc(std::string_view text) {
+  constexpr std::string_view shape = "0000-00-00T00:00:00.000000Z";
+  if (text.size() != shape.size()) return std::nullopt;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const bool is_digit = text[i] >= '0' && text[i] <= '9';
+    if (shape[i] == '0' ? !is_digit : text[i] != shape[i]) return std::nullopt;
+  }
+  const auto number = [&](size_t at, size_t digits) {
+    int value = 0;
+    std::from_chars(text.data() + at, text.data() + at + digits, value);
+    return value;
+  };
+  std::tm time{};
+  time.tm_year = number(0, 4) - 1900;
+  time.tm_mon = number(5, 2) - 1;
+  time.tm_mday = number(8, 2);
+  time.tm_hour = number(11, 2);
+  time.tm_min = number(14, 2);
+  time.tm_sec = number(17, 2);
+  return int64_t{timegm(&time)} * 1'000'000 + number(20, 6);
+}
+
+/// Whether the gateway saw bytes that are no ClientHello, or none at all.
+FirstBytes first_bytes_without_hello(std::string_view close, std::string_view detail) {
+  if (close == "hello_timeout") return Silence{};
+  constexpr std::pair<std::string_view, hello::Malformed> rows[] = {
+#define SLUICE_MALFORMED(name, text) {#name, hello::Malformed::name},
+#include "hello/malformed.def"
+#undef SLUICE_MALFORMED
+  };
+  for (const auto& [name, reason] : rows)
+    if (name == detail) return reason;
+  return Unseen{};
+}
+
+}  // namespace
+
+std::optional<uint16_t> parse_tls_version(std::string_view text) {
+  if (text == "1.3") return uint16_t{0x0304};
+  if (text == "1.2") return uint16_t{0x0303};
+  if (text == "1.1") return uint16_t{0x0302};
+  if (text == "1.0") return uint16_t{0x0301};
+  return std::nullopt;
+}
+
+std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
+  const auto failed = [&](const char* why) {
+    error = why;
+    return std::nullopt;
+  };
+  const json parsed = json::parse(line, nullptr, false);
+  if (!parsed.is_object()) return failed("not a JSON object: only access logs in JSON can be read");
+  const auto text = [&](const char* key) {
+    const auto found = parsed.find(key);
+    return found != parsed.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  if (text("type") != "connection") return failed("not a line of a connection (\"type\":\"connection\")");
+  const auto client = Endpoint::parse(text("client"));
+  const auto destination = Endpoint::parse(text("destination"));
+  const auto time_us = parse_utc(text("time"));
+  if (!client || !destination || !time_us)
+    return failed("\"client\", \"destination\" or \"time\" is missing or wrong");
+
+  Seen seen;
+  seen.time_us = *time_us;
+  seen.connection.client = *client;
+  seen.connection.destination = *destination;
+  seen.connection.interface = text("interface");
+  seen.connection.now = local_time(*time_us);
+  seen.connection.ja4 = text("ja4");
+  const auto ech = parsed.find("ech");
+  if (ech == parsed.end() || !ech->is_boolean()) {  // the key is there whenever a hello was read
+    seen.connection.first_bytes = first_bytes_without_hello(text("close"), text("detail"));
+    if (std::holds_alternative<Unseen>(seen.connection.first_bytes)) seen.note = "no ClientHello in the log";
+    return seen;
+  }
+  hello::ClientHello hello;
+  hello.has_ech = ech->get<bool>();
+  hello.sni = text("sni");
+  hello.has_sni = !hello.sni.empty();
+  hello.alpn = split_list(text("alpn"));
+  if (const auto version = parse_tls_version(text("tls_version"))) hello.versions = {*version};
+  seen.connection.first_bytes = std::move(hello);
+  return seen;
+}
+
+Report::Side Report::side_of(std::shared_ptr<const config::Config> config) {
+  rules::Judge judge(config->policy);
+  return {std::move(config), std::move(judge)};
+}
+
+Report::Report(std::shared_ptr<const config::Config> config, std::shared_ptr<const config::Config> against,
+               Print print)
+    : now_(side_of(std::move(config))), print_(std::move(print)) {
+  if (against) against_ = side_of(std::move(against));
+}
+
+void Report::add(const Seen& seen) {
+  ++connections_;
+  const Verdict verdict = verdict_of(now_.judge, now_.config->tls, seen.connection);
+  std::string action = shown_action(verdict);
+  std::string by = verdict.by;
+  ++by_action_[action];
+  if (against_) {
+    const Verdict other = verdict_of(against_->judge, against_->config->tls, seen.connection);
+    if (other.action == verdict.action) return;
+    ++changes_;
+    action += "->" + shown_action(other);
+    by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
+  }
+  const auto* const hello = std::get_if<hello::ClientHello>(&seen.connection.first_bytes);
+  const std::string sni = hello != nullptr ? printable(hello->sni) : "";
+  std::string line = fmt::format("{} {} {} {} {} {}", shown_time(seen.time_us),
+                                 seen.connection.client.to_string(), seen.connection.destination.to_string(),
+                                 action, or_dash(sni), or_dash(printable(fingerprint_of(seen.connection))));
+  if (!by.empty()) line += ' ' + printable(by);
+  if (!seen.note.empty()) line += " (" + printable(seen.note) + ")";
+  print_(line);
+}
+
+std::string Report::summary() const {
+  const std::string all = counted(connections_, "connection");
+  if (against_) return fmt::format("{} of {} would change", changes_, all);
+  std::string text = all;
+  const char* separator = ": ";
+  for (const auto& [action, count] : by_action_) {
+    text += fmt::format("{}{} {}", separator, count, action == "?" ? "undecided" : action);
+    separator = ", ";
+  }
+  return text;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,64 @@
+// `sluice explain --pcap` and `--log`: one line for each connection in a capture or an access log, or with a
+// second configuration only those that it would treat differently.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cli/verdict.h"
+#include "config/config.h"
+#include "rules/judge.h"
+
+namespace sluice::cli {
+
+struct Seen {
+  Connection connection;
+  int64_t time_us = 0;
+  std::string note;  // why there is no ClientHello, or what is special about it; may be empty
+};
+
+/// Judges connections and writes their lines, separated by single spaces:
+/// DATE TIME CLIENT DESTINATION ACTION SNI JA4 BY [(NOTE)]. An absent SNI or JA4 is "-", an action that
+/// cannot be told
+/// "?". With a second configuration: ACTION->ACTION and BY -> BY, for connections of which it changes the
+/// action.
+class Report {
+ public:
+  using Print = std::function<void(std::string_view line)>;
+
+  /// `against` may be null.
+  Report(std::shared_ptr<const config::Config> config, std::shared_ptr<const config::Config> against,
+         Print print);
+
+  void add(const Seen& seen);
+  /// "12 connections: 9 tunnel-sni, 3 terminate" or "2 of 12 connections would change".
+  [[nodiscard]] std::string summary() const;
+
+ private:
+  struct Side {
+    std::shared_ptr<const config::Config> config;
+    rules::Judge judge;
+  };
+  static Side side_of(std::shared_ptr<const config::Config> config);
+
+  Side now_;
+  std::optional<Side> against_;
+  Print print_;
+  size_t connections_ = 0;
+  size_t changes_ = 0;
+  std::map<std::string, size_t> by_action_;
+};
+
+/// A line of our access log in JSON -> what it tells of the connection; nullopt with `error` set when it is
+/// not one. The log keeps only the best TLS version that the client offered.
+[[nodiscard]] std::optional<Seen> read_log_line(std::string_view line, std::string& error);
+
+/// "1.3" -> 0x0304; nullopt for anything but 1.0 to 1.3.
+[[nodiscard]] std::optional<uint16_t> parse_tls_version(std::string_view text);
+
+}  // namespace sluice::cli

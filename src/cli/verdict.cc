@@ -1,0 +1,181 @@
+#include "cli/verdict.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <ctime>
+
+#include "rules/policy.h"
+#include "tls/digest.h"
+
+namespace sluice::cli {
+namespace {
+
+using rules::Action;
+using rules::Known;
+
+bool ends_it(Action action) {
+  switch (action) {
+    case Action::terminate:
+    case Action::block:
+    case Action::redirect:
+      return true;
+    case Action::peek:
+    case Action::tunnel:
+    case Action::tunnel_sni:
+    case Action::bump:
+      return false;
+  }
+  return false;
+}
+
+/// Which rule, or which default, a decision comes from.
+std::string by_of(const rules::Policy& policy, const rules::Decision& decision) {
+  const bool is_access = decision.action == Action::block || decision.action == Action::redirect;
+  const rules::RuleIndex index = is_access ? decision.access_rule : decision.tls_rule;
+  if (index == rules::rule_default) return is_access ? "access.default" : "tls.default_action";
+  if (index == rules::rule_none) return "tls.decrypt = false";
+  return is_access ? fmt::format("access rule \"{}\"", policy.access_rule_name(index))
+                   : fmt::format("tls rule \"{}\"", policy.tls_rule_name(index));
+}
+
+/// S8: what becomes of bytes that are no ClientHello, when the rules leave it open.
+void settle_without_hello(Verdict& verdict, const config::Tls& tls, const FirstBytes& first_bytes) {
+  const auto* const malformed = std::get_if<hello::Malformed>(&first_bytes);
+  const bool is_like_tls = malformed != nullptr && hello::is_tls_like(*malformed);
+  if (!is_like_tls && tls.non_tls == config::NonTls::tunnel) {
+    verdict.action = Action::tunnel;
+    verdict.by = "tls.non_tls = \"tunnel\"";
+    return;
+  }
+  verdict.closes = true;
+  if (is_like_tls) {
+    verdict.by = fmt::format("malformed ClientHello: {}", hello::text_of(*malformed));
+  } else {
+    verdict.by = fmt::format("tls.non_tls = \"terminate\": {}",
+                             malformed != nullptr ? hello::text_of(*malformed) : "the client says nothing");
+  }
+  verdict.action = Action::terminate;
+}
+
+template <class Integer>
+bool read_number(std::string_view& text, size_t digits, Integer& value) {
+  if (text.size() < digits) return false;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value);
+  if (error != std::errc{} || end != text.data() + digits) return false;
+  text.remove_prefix(digits);
+  return true;
+}
+
+bool skip(std::string_view& text, std::string_view any_of) {
+  if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+rules::LocalTime from_tm(const std::tm& time) {
+  rules::LocalTime local;
+  local.year = time.tm_year + 1900;
+  local.month = time.tm_mon + 1;
+  local.day = time.tm_mday;
+  local.weekday = time.tm_wday == 0 ? 7 : time.tm_wday;
+  local.minute = time.tm_hour * 60 + time.tm_min;
+  return local;
+}
+
+}  // namespace
+
+rules::Facts connect_facts(const Connection& connection) {
+  rules::Facts facts;
+  facts.now = connection.now;
+  facts.client = connection.client.address;
+  facts.interface = connection.interface;
+  facts.destination = connection.destination;
+  return facts;
+}
+
+rules::Facts hello_facts(const Connection& connection, std::string_view ja4) {
+  rules::Facts facts = connect_facts(connection);
+  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
+  facts.host_known = facts.hello_known = hello != nullptr ? Known::yes : Known::never;
+  if (hello == nullptr) return facts;
+  facts.host = hello->sni;
+  facts.sni_present = hello->has_sni;
+  facts.ech_present = hello->has_ech;
+  facts.alpn = hello->alpn;
+  facts.tls_versions = hello->versions;
+  facts.ja4 = ja4;
+  return facts;
+}
+
+std::string fingerprint_of(const Connection& connection) {
+  if (!connection.ja4.empty()) return connection.ja4;
+  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
+  // A hello that was described on the command line or in a log has no cipher suites: its fingerprint is not
+  // known.
+  if (hello == nullptr || hello->ciphers.empty()) return "";
+  const hello::Ja4 ja4 = hello::ja4(*hello, tls::sha256);
+  return {ja4.data(), ja4.size()};
+}
+
+Verdict verdict_of(rules::Judge& judge, const config::Tls& tls, const Connection& connection) {
+  Verdict verdict;
+  verdict.at_connect = judge.connect(connect_facts(connection));
+  if (verdict.at_connect.action != Action::peek) {
+    verdict.action = verdict.at_connect.action;
+    verdict.closes = ends_it(verdict.action);
+    verdict.by = by_of(judge.policy(), verdict.at_connect);
+    return verdict;
+  }
+  if (std::holds_alternative<Unseen>(connection.first_bytes)) return verdict;
+
+  const std::string ja4 = fingerprint_of(connection);
+  verdict.at_hello = judge.hello(hello_facts(connection, ja4));
+  verdict.action = verdict.at_hello.action;
+  verdict.closes = ends_it(verdict.action);
+  verdict.by = by_of(judge.policy(), verdict.at_hello);
+
+  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
+  const bool wants_hello = verdict.action == Action::tunnel_sni || verdict.action == Action::bump;
+  if (hello == nullptr && wants_hello) {
+    settle_without_hello(verdict, tls, connection.first_bytes);
+  } else if (hello != nullptr && verdict.action == Action::tunnel_sni && !hello->has_sni && tls.require_sni) {
+    verdict.action = Action::terminate;
+    verdict.closes = true;
+    verdict.by = "tls.require_sni";
+  }
+  return verdict;
+}
+
+rules::LocalTime local_time(int64_t time_us) {
+  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
+  std::tm time{};
+  localtime_r(&seconds, &time);
+  return from_tm(time);
+}
+
+std::optional<rules::LocalTime> parse_local_time(std::string_view text) {
+  int year = 0;
+  int month = 0;
+  int day = 0;
+  int hour = 0;
+  int minute = 0;
+  const bool is_read = read_number(text, 4, year) && skip(text, "-") && read_number(text, 2, month) &&
+                       skip(text, "-") && read_number(text, 2, day) && skip(text, " T") &&
+                       read_number(text, 2, hour) && skip(text, ":") && read_number(text, 2, minute) &&
+                       text.empty();
+  if (!is_read || year < 1970 || hour < 0 || hour > 23 || minute < 0 || minute > 59) return std::nullopt;
+  std::tm time{};
+  time.tm_year = year - 1900;
+  time.tm_mon = month - 1;
+  time.tm_mday = day;
+  time.tm_hour = 12;  // only the weekday is asked for: noon is the same day everywhere
+  const std::tm asked = time;
+  const std::time_t seconds = timegm(&time);
+  if (seconds == -1 || time.tm_mon != asked.tm_mon || time.tm_mday != asked.tm_mday) return std::nullopt;
+  rules::LocalTime local = from_tm(time);
+  local.minute = hour * 60 + minute;
+  return local;
+}
+
+}  // namespace sluice::cli
