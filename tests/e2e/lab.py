@@ -361,10 +361,13 @@ class Daemon:
 
     def record_of(self, client):
         """The log record of the connection that this client socket (or port number) made, once it is written."""
-        port = client if isinstance(client, int) else client.port
+        text = f":{client}\"" if isinstance(client, int) else f"\"{client}\""
+
         def find():
-            return [r for r in self.records() if port_of(r["client"]) == port]
-        found = wait_until(find, lambda: f"the log record of client port {port}; there are {self.lines()[-5:]}\n"
+            records = [check_record(line) for line in self.lines() if text in line]
+            return [r for r in records if f"\"{r['client']}\"".endswith(text)]
+
+        found = wait_until(find, lambda: f"the log record of {client}; the last are {self.lines()[-5:]}\n"
                            + self.tail())
         assert len(found) == 1, f"one record per connection: {found}"
         return found[0]
@@ -476,6 +479,9 @@ class Peer:
 
     def close(self):
         self.sock.close()
+
+    def __str__(self):
+        return endpoint_text(self.address, self.port)
 
     def other_end(self):
         name = self.sock.getpeername()
@@ -723,7 +729,7 @@ class Lab:
     # -- the kernel's part
 
     def kernel_setup(self, verb, config=None, check=True):
-        argv = ["env", f"SLUICE_STATE_DIR={self.state}", str(KERNEL_SETUP), verb]
+        argv = ["env", f"SLUICE_STATE_DIR={self.state}", f"SLUICE_BIN={self.binary}", str(KERNEL_SETUP), verb]
         if config is not None:
             path = self.folder / "kernel-rules.toml"
             path.write_text(config.replace("@LOG@", "/dev/null"))
@@ -741,7 +747,7 @@ class Lab:
 
     def kernel_down(self):
         self.kernel_config = None
-        self.kernel_setup("down", self.config())
+        self.kernel_setup("down")
 
     # -- peers
 

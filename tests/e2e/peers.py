@@ -61,3 +61,33 @@ def tls_refused(lab, version, name, **kwargs):
             raise AssertionError(f"{name} at {endpoint_text(address, port)} was not refused")
     except (ConnectionError, ssl.SSLError, socket.timeout) as error:
         return Refused(peer.port, error)
+
+
+def assert_passes(origin, client, first_bytes):
+    """The client's first bytes arrive at the origin, unchanged and nothing else, and an answer comes back. Returns the
+    origin's end of the connection."""
+    client.send(first_bytes)
+    served = origin.accept()
+    assert served.receive(len(first_bytes)) == first_bytes
+    served.send(b"answer")
+    assert client.receive(6) == b"answer"
+    return served
+
+
+def assert_ends_in_order(client, served):
+    """Both sides close in order, and both see it."""
+    client.finish()
+    assert served.receive_all() == b""
+    served.close()
+    assert client.ending() == ("end", b"")
+
+
+def assert_closed_unserved(client, syns, origin, first_bytes=b"", how="reset"):
+    """The client is closed without a byte, and nothing was ever sent towards the origin (S7, S24)."""
+    try:
+        client.send(first_bytes)
+        ended = client.ending()
+    except ConnectionError:  # the reset came while the client was still sending
+        ended = ("reset", b"")
+    assert ended in ([(how, b"")] if how else [("reset", b""), ("end", b"")])
+    assert [syn for syn in syns.until_now() if syn[1] == origin.address] == []

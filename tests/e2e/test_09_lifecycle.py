@@ -1,0 +1,366 @@
+"""The daemon's life: reload, drain, sudden death, limits, and whose address the origin sees.
+
+    client ── lan0 ─ kernel rules (when_down = open | closed) ─ daemon (HUP, TERM, KILL) ─ wan0 ── origin
+"""
+
+import contextlib
+import re
+import signal
+import threading
+
+import hello
+import pytest
+from lab import Lab, LabError, access_rule, tls_rule, wait_until
+from peers import assert_closed_unserved, assert_ends_in_order, assert_passes, tls_get
+
+HELLO = hello.client_hello("www.example.com")
+TUNNEL = tls_rule("all", "tunnel")
+
+
+# --- reload ---------------------------------------------------------------------------------------------------------
+
+
+def test_reload_new_connections_follow_the_new_rules(start, version, lab, listen, connect, syns):
+    daemon = start()
+    origin = listen(version)
+    old = connect(version, origin.address)
+    old_end = assert_passes(origin, old, HELLO)
+    daemon.reload(lab.config(tls_rule("no more", "terminate", {"host": "www.example.com"})))
+    syns.drain()
+    new = connect(version, origin.address)
+    assert_closed_unserved(new, syns, origin, HELLO)
+    assert daemon.record_of(new)["tls_rule"] == "no more"
+    assert_ends_in_order(old, old_end)  # what was let through stays through
+    assert daemon.record_of(old)["tls_rule"] == "default"
+
+
+def test_reload_a_session_keeps_the_policy_it_started_with(start, version, lab, listen, connect, syns):
+    """It was accepted under the old rules, and its hello comes after the reload."""
+    daemon = start(tls_rule("early", "tunnel-sni", {"host": "www.example.com"}))
+    origin = listen(version)
+    begun = connect(version, origin.address)
+    begun.send(HELLO[:100])
+    # A later connection that has been dealt with shows that the earlier one has been accepted.
+    other = connect(version, origin.address)
+    assert_ends_in_order(other, assert_passes(origin, other, HELLO))
+    daemon.reload(lab.config(tls_rule("late", "terminate")))
+    begun.send(HELLO[100:])
+    served = origin.accept()
+    assert served.receive(len(HELLO)) == HELLO
+    assert_ends_in_order(begun, served)
+    assert daemon.record_of(begun)["tls_rule"] == "early"
+
+
+def test_reload_of_a_bad_file_keeps_the_old_rules_and_says_where(start, version, lab, listen, connect, syns):
+    daemon = start(tls_rule("old", "terminate", {"host": "blocked.example"}))
+    origin = listen(version)
+    before = len(daemon.errors())
+    bad = lab.config("") + '[[tls.rules]]\nname = "new"\nactoin = "tunnel"\n'
+    daemon.write_rules(bad)
+    daemon.signal(signal.SIGHUP)
+    line = bad.count("\n")  # the last one
+    wait_until(lambda: re.search(rf"rules\.toml:{line}:1: .*actoin", daemon.errors()[before:]),
+               lambda: "the error to be reported\n" + daemon.tail())
+    assert_closed_unserved(connect(version, origin.address), syns, origin, hello.client_hello("blocked.example"))
+    assert_passes(origin, connect(version, origin.address), HELLO)
+    daemon.reload(lab.config(tls_rule("newer", "terminate", {"host": "www.example.com"})))
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address), syns, origin, HELLO)
+
+
+def test_reload_under_load_loses_nothing(start, version, lab, listen):
+    daemon = start()
+    origin = listen(version).serve(echo)
+    stop, failures, done = threading.Event(), [], [0]
+    threads = [threading.Thread(target=load, args=(lab, version, origin, stop, failures, done)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(10):
+        daemon.reload(lab.config(tls_rule(f"rule {number}", "tunnel-sni")))
+        target = done[0] + 5
+        wait_until(lambda: done[0] >= target or failures, "traffic to go on")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+    wait_until(lambda: "rule 9" in {r.get("tls_rule") for r in daemon.records()}, "the last rules to be used")
+
+
+def echo(peer):
+    while piece := peer.sock.recv(65536):
+        peer.send(piece)
+
+
+def load(lab, version, origin, stop, failures, done, tolerate=()):
+    """Connections that send, get it back and end in order, until told to stop."""
+    payload = HELLO + bytes(range(256)) * 100
+    while not stop.is_set():
+        try:
+            with contextlib.closing(lab.connect(version, origin.address, seconds=5)) as client:
+                client.send(payload)
+                answer = client.receive(len(payload))
+                assert answer == payload[:len(answer)], "wrong bytes"
+                if not tolerate:
+                    assert len(answer) == len(payload), "cut short"
+                client.finish()
+                client.ending()
+            done[0] += 1
+        except tolerate:
+            continue
+        except Exception as error:  # whatever it is, it is a result
+            failures.append(error)
+            return
+
+
+# --- SIGTERM --------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_drains(start, version, listen, connect):
+    """No new connections; those that live go on to their end; then the daemon ends with 0."""
+    daemon = start(TUNNEL, gateway={"when_down": "closed"})
+    origin = listen(version)
+    client = connect(version, origin.address)
+    served = origin.accept()
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: not listeners(daemon), "the listeners to be closed")
+    client.send(b"still here")
+    assert served.receive(10) == b"still here"
+    served.send(b"me too")
+    assert client.receive(6) == b"me too"
+    assert daemon.process.poll() is None
+    with pytest.raises(OSError):
+        connect(version, origin.address, seconds=0.5)
+    assert_ends_in_order(client, served)
+    assert daemon.wait() == 0
+    assert daemon.record_of(client)["close"] == "finished"
+
+
+def test_sigterm_waits_for_drain_timeout_and_no_longer(start, version, listen, connect):
+    daemon = start(TUNNEL, limits={"drain_timeout": "300ms"})
+    origin = listen(version)
+    client = connect(version, origin.address)
+    served = origin.accept()
+    daemon.signal(signal.SIGTERM)
+    assert client.ending()[1] == b"" and served.ending()[1] == b""
+    assert daemon.wait() == 0
+    record = daemon.record_of(client)
+    assert (record["close"], record["close_side"]) == ("drain_timeout", "gateway")
+
+
+def test_a_second_sigterm_stops_at_once(start, version, listen, connect):
+    daemon = start(TUNNEL, limits={"drain_timeout": "10m"})
+    origin = listen(version)
+    client = connect(version, origin.address)
+    origin.accept()
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: not listeners(daemon), "the drain to begin")
+    daemon.signal(signal.SIGTERM)
+    assert client.ending()[1] == b""
+    assert daemon.wait() == 0
+    record = daemon.record_of(client)
+    assert (record["close"], record["close_side"]) == ("stopped", "gateway")
+
+
+def test_sigterm_without_connections_ends_at_once(start):
+    daemon = start(limits={"drain_timeout": "10m"})
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert any("STOPPING=1" in n for n in daemon.read_notifications())
+
+
+def listeners(daemon):
+    """The daemon's listening TCP sockets."""
+    return [line for line in daemon.lab.gateway.run("ss", "-Hltnp").stdout.splitlines()
+            if f"pid={daemon.process.pid}," in line]
+
+
+def test_every_worker_listens_on_both_families(start):
+    daemon = start(gateway={"workers": 2})
+    lines = listeners(daemon)
+    assert len(lines) == 4 or (len(lines) == 2 and all("*:" in line or "[::]" in line for line in lines)), lines
+
+
+# --- sudden death ---------------------------------------------------------------------------------------------------
+
+
+def test_sigkill_ends_the_sessions_on_both_sides(start, version, listen, connect):
+    daemon = start(TUNNEL)
+    origin = listen(version)
+    client = connect(version, origin.address)
+    served = origin.accept()
+    daemon.kill()
+    assert client.ending()[1] == b""
+    assert served.ending()[1] == b""
+
+
+def test_when_down_closed_nobody_gets_past_a_dead_daemon(start, version, listen, connect, syns):
+    daemon = start(TUNNEL, gateway={"when_down": "closed"})
+    origin = listen(version)
+    connect(version, origin.address).close()
+    origin.accept()
+    daemon.kill()
+    syns.drain()
+    with pytest.raises(OSError):
+        connect(version, origin.address, seconds=1)
+    assert [s for s in syns.until_now() if s[1] == origin.address] == []
+    daemon.start()
+    connect(version, origin.address)
+    assert origin.accept().other_end()[0] == Lab.GATEWAY_WAN[version]
+
+
+def test_when_down_open_clients_reach_the_origin_and_live_on_when_the_daemon_returns(start, version, listen, connect):
+    daemon = start(TUNNEL, gateway={"when_down": "open"})
+    origin = listen(version)
+    daemon.kill()
+    meanwhile = connect(version, origin.address)
+    direct = origin.accept()
+    assert direct.other_end()[0] == Lab.CLIENT[version], "it went around the gateway"
+    meanwhile.send(b"while it was down")
+    assert direct.receive(17) == b"while it was down"
+    daemon.start()
+    through = connect(version, origin.address)
+    served = origin.accept()
+    assert served.other_end()[0] == Lab.GATEWAY_WAN[version], "new ones go through it again"
+    for number in range(20):  # and the old one lives, both ways
+        text = b"%d" % number * 5000
+        meanwhile.send(text)
+        assert direct.receive(len(text)) == text
+        direct.send(text)
+        assert meanwhile.receive(len(text)) == text
+    assert_ends_in_order(meanwhile, direct)
+    assert_ends_in_order(through, served)
+    assert daemon.record_of(through)["close"] == "finished"
+    assert str(meanwhile) not in daemon.log.read_text()
+
+
+def test_kernel_rules_removed_and_restored_under_load(start, version, lab, listen, connect):
+    """While the rules are away connections go around the gateway; some are cut when they change. None gets wrong bytes,
+    the daemon lives, and afterwards every connection goes through it again."""
+    daemon = start()
+    origin = listen(version).serve(echo)
+    stop, failures, done = threading.Event(), [], [0]
+    threads = [threading.Thread(target=load, args=(lab, version, origin, stop, failures, done, (OSError,)))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            for change in (lab.kernel_down, lambda: lab.kernel_up(daemon.config)):
+                change()
+                target = done[0] + 10
+                wait_until(lambda: done[0] >= target or failures, "traffic to go on")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        lab.kernel_up(daemon.config)
+    assert not failures, failures[0]
+    quiet = listen(version)
+    client = connect(version, quiet.address)
+    served = assert_passes(quiet, client, HELLO)
+    assert served.other_end()[0] == Lab.GATEWAY_WAN[version]
+    assert_ends_in_order(client, served)
+    assert daemon.record_of(client)["close"] == "finished"
+
+
+# --- the descriptor limit -------------------------------------------------------------------------------------------
+
+
+def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, version, listen, connect):
+    daemon = start(TUNNEL, open_files=128)
+    origin = listen(version)
+    origin.listener.setblocking(False)
+    living, refused = [], 0
+
+    def full():
+        nonlocal refused
+        client = connect(version, origin.address)
+        client.sock.settimeout(0.02)
+        pair = None
+
+        def settled():
+            nonlocal pair
+            with contextlib.suppress(BlockingIOError):
+                pair = origin.listener.accept()[0]
+                return True
+            try:
+                return client.sock.recv(1) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        wait_until(settled, "the connection to be taken or refused")
+        if pair is None:
+            refused += 1
+        else:
+            living.append((client, pair))
+        assert len(living) < 128
+        return refused >= 5
+
+    wait_until(full, lambda: f"the limit to bite; {len(living)} live", 30)
+    assert len(living) >= 10
+    for client, end in living:  # all that live are well
+        client.sock.settimeout(10)
+        end.settimeout(10)
+        client.send(b"up")
+        assert end.recv(2) == b"up"
+        end.sendall(b"down")
+        assert client.receive(4) == b"down"
+    for client, end in living[:5]:
+        end.close()
+        client.close()
+        daemon.record_of(client)
+    recovered = connect(version, origin.address)
+    origin.listener.settimeout(10)
+    end = origin.listener.accept()[0]
+    recovered.send(b"again")
+    assert end.recv(5) == b"again"
+    for _, other in living:
+        other.close()
+    end.close()
+    assert "overload" in {r["close"] for r in daemon.records()} | set(re.findall(r"overload", daemon.errors())), \
+        "the refusals are on record"
+
+
+def test_connections_max_refuses_the_next_one(start, version, listen, connect, syns):
+    daemon = start(TUNNEL, limits={"connections_max": 3})
+    origin = listen(version)
+    living = [(connect(version, origin.address), origin.accept()) for _ in range(3)]
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address), syns, origin)
+    for client, served in living:
+        client.send(b"fine")
+        assert served.receive(4) == b"fine"
+    assert_ends_in_order(*living[0])
+    daemon.record_of(living[0][0])
+    again = connect(version, origin.address)
+    origin.accept().send(b"in")
+    assert again.receive(2) == b"in"
+
+
+# --- whose address the origin sees ----------------------------------------------------------------------------------
+
+
+def test_client_source_client_shows_the_clients_address(start, version, lab, listen, connect):
+    daemon = start(gateway={"client_source": "client"})
+    origin = listen(version)
+    for source in (Lab.CLIENT[version], Lab.CLIENT_SECOND[version]):
+        client = connect(version, origin.address, source=source)
+        served = assert_passes(origin, client, HELLO)
+        assert served.other_end()[0] == source
+        assert_ends_in_order(client, served)
+        assert daemon.record_of(client)["close"] == "finished"
+    answer = tls_get(lab, version, "www.example.com", path="/")
+    assert answer.body == f"www.example.com www.example.com {Lab.CLIENT[version]}\n"
+    big = tls_get(lab, version, "www.example.com", path="/big")
+    assert len(big.body) == 1 << 20
+    record = daemon.record_of(big.port)
+    assert record["close"] in ("finished", "client_reset", "origin_reset")
+
+
+def test_client_source_client_also_when_the_origin_refuses(start, version, lab, connect):
+    daemon = start(TUNNEL, gateway={"client_source": "client"})
+    client = connect(version, lab.new_origin_address(version))
+    assert client.ending() == ("reset", b"")
+    assert daemon.record_of(client)["close"] == "origin_refused"
