@@ -143,6 +143,12 @@ else
 	  --seed $(FUZZ_SEED) $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS),--runs $(FUZZ_RUNS));)
 endif
 
+.PHONY: demo
+demo:  ## three throw-away namespaces, real curl and nginx, a table of who saw what (needs root)
+	deps/install packages demo
+	$(MAKE) --no-print-directory all
+	SLUICE_BIN=$(BUILD)/sluice demo/run
+
 .PHONY: e2e
 e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leaves the slow ones out
 	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) tests/e2e

@@ -718,7 +718,7 @@ class Lab:
         """A complete rules.toml for this lab; `rules` is appended as it is."""
         tables = {
             "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": list(TLS_PORTS), "workers": 1,
-                        "lan_interfaces": ["lan0", "lan1"], **(gateway or {})},
+                        "lan": ["lan0", "lan1"], **(gateway or {})},
             "tls": {"decrypt": True, "default_action": "tunnel-sni", **(tls or {})},
             "limits": dict(limits or {}),
             "log": {"format": "json", "to": "@LOG@", **(log or {})},
