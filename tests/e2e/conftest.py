@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import threading
 
 import pytest
@@ -15,6 +16,9 @@ TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by QUICK=1")
+    # A killed run takes its lab down, too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: pytest.exit("told to stop", returncode=143))
     config.addinivalue_line("markers", "no_daemon: needs no daemon program")
 
 
@@ -105,6 +109,21 @@ def syns(lab):
     tap = SynTap(lab)
     yield tap
     tap.close()
+
+
+TEST_LIMIT_S = 120
+
+
+@pytest.fixture(autouse=True)
+def no_test_hangs():
+    """Every wait has a deadline of its own; this one catches what was forgotten."""
+    def give_up(*_):
+        raise lab_module.LabError(f"the test took more than {TEST_LIMIT_S} s")
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(int(lab_module.deadline_s(TEST_LIMIT_S)) or 1)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)

@@ -155,6 +155,9 @@ def sweep():
         name = line.split()[0] if line.split() else ""
         match = re.fullmatch(r"sluice-e2e-(\d+)-\d+-[a-z]+", name)
         if match and not os.path.exists(f"/proc/{match.group(1)}"):
+            for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", name, check=False)
 
 
@@ -804,7 +807,7 @@ class Lab:
                           f"  ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;\n"
                           + "".join(servers) + "}\n")
         with open(folder / "stderr", "wb") as errors:
-            nginx = self.origin.popen("nginx", "-p", folder, "-c", config, stderr=errors)
+            nginx = self.origin.popen("setpriv", "--pdeathsig", "TERM", "nginx", "-p", folder, "-c", config, stderr=errors)
 
         def stop():
             nginx.terminate()
