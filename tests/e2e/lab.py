@@ -380,6 +380,23 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def counters(self):
+        """name -> value, as the daemon prints them on SIGUSR1; zeros are left out."""
+        before = self.errors().count("counters:")
+        self.signal(signal.SIGUSR1)
+        wait_until(lambda: self.errors().count("counters:") > before and self.errors().endswith("\n"),
+                   lambda: "the counters on SIGUSR1\n" + self.tail())
+        line = [line for line in self.errors().splitlines() if "counters:" in line][-1]
+        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line)}
+
+    def accepted(self, client):
+        """Waits until the daemon has taken this client's connection from its listener."""
+        def owned():
+            lines = self.lab.gateway.run("ss", "-Htnp").stdout.splitlines()
+            return any(f"{client} " in line.replace("::ffff:", "") and f"pid={self.process.pid}," in line
+                       for line in lines)
+        wait_until(owned, lambda: f"{client} to be accepted\n" + self.tail())
+
     def reload(self, config):
         """SIGHUP with a new file; returns once the daemon says that it has dealt with it."""
         self.write_rules(config)
@@ -433,15 +450,20 @@ class Daemon:
 class Peer:
     """A connected TCP socket at one end. Every call has a deadline; bytes that came early are kept."""
 
-    def __init__(self, sock):
+    def __init__(self, sock, reset=False):
         self.sock = sock
+        self._reset = reset  # the other side has reset it already, and a call has said so
         self.sock.settimeout(deadline_s(15))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = sock.getsockname()
         self.address, self.port = name[0], name[1]
 
     def send(self, data):
-        self.sock.sendall(data)
+        try:
+            self.sock.sendall(data)
+        except ConnectionError:
+            self._reset = True  # the kernel tells only once
+            raise
         return self
 
     def receive(self, count):
@@ -468,8 +490,8 @@ class Peer:
             while piece := self.sock.recv(1 << 18):
                 data += piece
         except ConnectionResetError:
-            return "reset", bytes(data)
-        return "end", bytes(data)
+            self._reset = True
+        return "reset" if self._reset else "end", bytes(data)
 
     def finish(self):
         """No more from this side (FIN); the other direction stays open."""
@@ -763,8 +785,9 @@ class Lab:
         """A fresh origin with nothing but a listening socket."""
         return Origin(self, version, port)
 
-    def connect(self, version, address, port=443, *, source=None, space=None, seconds=15):
-        """A client's TCP connection to an origin (through the gateway)."""
+    def connect(self, version, address, port=443, *, source=None, space=None, seconds=15, may_be_reset=False):
+        """A client's TCP connection to an origin (through the gateway). `may_be_reset`: the gateway may close it so soon
+        that connect(2) reports the reset; then the Peer's ending() does."""
         sock = (space or self.client).socket(family_of(version))
         sock.settimeout(deadline_s(seconds))
         try:
@@ -772,7 +795,9 @@ class Lab:
             if source:
                 sock.bind((source, 0))
             sock.connect((address, port))
-        except BaseException:
+        except BaseException as error:
+            if may_be_reset and isinstance(error, ConnectionResetError):
+                return Peer(sock, reset=True)
             sock.close()
             raise
         return Peer(sock)

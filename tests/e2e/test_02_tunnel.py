@@ -64,10 +64,10 @@ def test_S3_tunnel_by_destination_address(start, version, listen, connect, syns)
     daemon = start(tls_rule("that origin", "tunnel", {"destination": let_through.address}),
                    tls={"default_action": "terminate"})
     client = connect(version, let_through.address)
-    let_through.accept().send(b"first")
+    served = let_through.accept().send(b"first")
     assert client.receive(5) == b"first"
     assert_closed_unserved(connect(version, other.address), syns, other, hello.client_hello())
-    client.close()
+    assert_ends_in_order(client, served)
     assert daemon.record_of(client)["tls_rule"] == "that origin"
 
 
@@ -107,7 +107,7 @@ def test_S1_without_decrypt_the_tls_rules_do_not_apply(start, version, lab, list
 def test_S1_without_decrypt_the_connect_event_still_passes_the_access_rules(start, version, listen, connect, syns):
     origin = listen(version)
     daemon = start(access_rule("not there", "block", {"destination": origin.address}), tls={"decrypt": False})
-    client = connect(version, origin.address)
+    client = connect(version, origin.address, may_be_reset=True)
     assert_closed_unserved(client, syns, origin, how=None)
     record = daemon.record_of(client)
     assert (record["action"], record["access_rule"], record["close"]) == ("block", "not there", "rule_block")

@@ -163,8 +163,8 @@ REFUSED = {
     "one byte past 64 KiB": (hello_of_message_bytes(HELLO_BYTES_MAX + 1), "hello_too_large"),
     "endless 1-byte records": (hello.records(hello.message(padding=40000), 1), "hello_too_large"),
     "a ServerHello": (hello.records(b"\x02" + hello.message()[1:]), "hello_malformed"),
-    "lengths that lie": (hello.records(hello.message()[:40] + b"\xff\xff" + hello.message()[42:]), "hello_malformed"),
-    "SSLv2": (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80" + bytes(34), "non_tls"),
+    "lengths that lie": (hello.records(hello.message()[:38] + b"\xff" + hello.message()[39:]), "hello_malformed"),
+    "SSLv2": (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80" + bytes(34), None),
     "an alert first": (b"\x15\x03\x01\x00\x02\x02\x28" + bytes(60), None),
     "HTTP": (b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n", "non_tls"),
 }

@@ -92,7 +92,7 @@ def test_a_gigabyte_each_way_with_both_ends_stalling(start, version, listen, con
 
 def test_a_reader_that_never_reads_costs_bounded_memory(start, version, listen, connect):
     """Many clients ask, none reads: the gateway stops reading from the origin instead of growing."""
-    daemon = start(tls_rule("all", "tunnel"), limits={"relay_memory_max": "8 MiB"})
+    daemon = start(tls_rule("all", "tunnel"), limits={"relay_memory": "8 MiB"})
     origin = listen(version)
 
     def resident():

@@ -40,9 +40,7 @@ def test_reload_a_session_keeps_the_policy_it_started_with(start, version, lab, 
     origin = listen(version)
     begun = connect(version, origin.address)
     begun.send(HELLO[:100])
-    # A later connection that has been dealt with shows that the earlier one has been accepted.
-    other = connect(version, origin.address)
-    assert_ends_in_order(other, assert_passes(origin, other, HELLO))
+    daemon.accepted(begun)
     daemon.reload(lab.config(tls_rule("late", "terminate")))
     begun.send(HELLO[100:])
     served = origin.accept()
@@ -274,7 +272,7 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
 
     def full():
         nonlocal refused
-        client = connect(version, origin.address)
+        client = connect(version, origin.address, may_be_reset=True)
         client.sock.settimeout(0.02)
         pair = None
 
@@ -319,16 +317,16 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
     for _, other in living:
         other.close()
     end.close()
-    assert "overload" in {r["close"] for r in daemon.records()} | set(re.findall(r"overload", daemon.errors())), \
-        "the refusals are on record"
+    counters = daemon.counters()
+    assert counters.get("session_limit_hits", 0) + counters.get("fd_limit_hits", 0) >= 1, counters
 
 
 def test_connections_max_refuses_the_next_one(start, version, listen, connect, syns):
-    daemon = start(TUNNEL, limits={"connections_max": 3})
+    daemon = start(TUNNEL, limits={"connections": 3})
     origin = listen(version)
     living = [(connect(version, origin.address), origin.accept()) for _ in range(3)]
     syns.drain()
-    assert_closed_unserved(connect(version, origin.address), syns, origin)
+    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
     for client, served in living:
         client.send(b"fine")
         assert served.receive(4) == b"fine"
@@ -361,6 +359,6 @@ def test_client_source_client_shows_the_clients_address(start, version, lab, lis
 
 def test_client_source_client_also_when_the_origin_refuses(start, version, lab, connect):
     daemon = start(TUNNEL, gateway={"client_source": "client"})
-    client = connect(version, lab.new_origin_address(version))
+    client = connect(version, lab.new_origin_address(version), may_be_reset=True)
     assert client.ending() == ("reset", b"")
     assert daemon.record_of(client)["close"] == "origin_refused"
