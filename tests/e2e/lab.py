@@ -406,9 +406,13 @@ class Daemon:
                    lambda: "the reload to be done (READY=1 after SIGHUP)\n" + self.tail())
 
     def kill(self):
+        """SIGKILL. The kernel takes a ring apart in the background, and what it still had in flight (the accepts) holds
+        the listeners until then, so the process may be gone before its port is."""
         self._killed = True
         self.process.kill()
         self.process.wait()
+        wait_until(lambda: not self.lab.gateway.run("ss", "-Hltn", f"sport = :{TPROXY_PORT}").stdout,
+                   "the listeners of the killed daemon to go")
 
     def wait(self, seconds=15):
         try:
@@ -420,13 +424,15 @@ class Daemon:
         """Ends the daemon and fails if it had crashed, hung, leaked or printed a sanitizer's report."""
         problems = []
         if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
-            with contextlib.suppress(ProcessLookupError):
-                self.signal(signal.SIGTERM)
+            def ended():
+                with contextlib.suppress(ProcessLookupError):
+                    self.signal(signal.SIGTERM)  # the first drains, the next one stops; two at once may count as one
+                return self.process.poll() is not None
+
             try:
-                self.process.wait(timeout=deadline_s(15))
-            except subprocess.TimeoutExpired:
-                problems.append("it did not end after two SIGTERM")
+                wait_until(ended, "the end after two SIGTERM", 15)
+            except LabError as error:
+                problems.append(str(error))
                 self.kill()
         self._notify.close()
         if SANITIZER_REPORT.search(self.errors()):
