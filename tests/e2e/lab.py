@@ -290,7 +290,6 @@ class Daemon:
         self.log = self.folder / "access.log"
         self.stdout = self.folder / "stdout"
         self.stderr = self.folder / "stderr"
-        self.notifications = []
         self._killed = False
         self.prefix, self.privileged, self.env = tuple(prefix), privileged, dict(env or {})
         self.open_files, self.processors = open_files, processors
@@ -322,6 +321,7 @@ class Daemon:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(notify_path))
         self._notify.setblocking(False)
+        self.notifications = []
         notify_path.chmod(0o777)
         env = {**os.environ, "NOTIFY_SOCKET": str(notify_path), "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1", "UBSAN_OPTIONS": "print_stacktrace=1",
