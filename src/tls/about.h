@@ -1,0 +1,14 @@
+// What wolfSSL this program is linked with, and what it can do. For `sluice version`. Stateless; any thread.
+#pragma once
+
+#include <string>
+
+namespace sluice::tls {
+
+[[nodiscard]] std::string library_version();
+/// What it was built with that Sluice cares about; then "; missing: …", if anything is.
+[[nodiscard]] std::string features();
+/// Assembly that was built in and that this CPU can run; then "; off: …", if anything is.
+[[nodiscard]] std::string accelerations();
+
+}  // namespace sluice::tls
