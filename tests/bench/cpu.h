@@ -25,10 +25,17 @@ struct ThreadTime {
   double cpu_s = 0;
 };
 
+/// Whose CPU time is read: the gateway's processes, and those that the lab consists of beside it (origin, the
+/// kernel's softirq threads). The calling process always counts to the lab.
+struct Watched {
+  std::vector<long> gateway;
+  std::vector<long> beside;
+};
+
 struct CpuSample {
-  double watched_s = 0;                // the gateway's processes
-  double machine_s = 0;                // everything that ran on this machine, whoever started it
-  std::map<long, ThreadTime> threads;  // of the watched processes, by thread id
+  double gateway_s = 0;
+  double lab_s = 0;                    // gateway, the processes beside it, and this one
+  std::map<long, ThreadTime> threads;  // of the gateway, by thread id
 };
 
 namespace detail {
@@ -53,16 +60,6 @@ inline double stat_cpu_s(const std::string& path) {
   return static_cast<double>(user_ticks + system_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
-/// user, nice, system, irq and softirq time of all CPUs.
-inline double machine_cpu_s() {
-  std::istringstream fields(read_text("/proc/stat"));
-  std::string label;
-  uint64_t user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0;
-  fields >> label >> user >> nice >> system >> idle >> iowait >> irq >> softirq;
-  return static_cast<double>(user + nice + system + irq + softirq) /
-         static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
 /// Run time of each thread in nanoseconds is the first field of schedstat.
 inline void add_threads(long pid, std::map<long, ThreadTime>& threads) {
   std::error_code gone;
@@ -77,13 +74,15 @@ inline void add_threads(long pid, std::map<long, ThreadTime>& threads) {
 
 }  // namespace detail
 
-inline CpuSample sample_cpu(const std::vector<long>& watched) {
+inline CpuSample sample_cpu(const Watched& watched) {
+  const auto cpu_s = [](long pid) { return detail::stat_cpu_s("/proc/" + std::to_string(pid) + "/stat"); };
   CpuSample sample;
-  sample.machine_s = detail::machine_cpu_s();
-  for (const long pid : watched) {
-    sample.watched_s += detail::stat_cpu_s("/proc/" + std::to_string(pid) + "/stat");
+  for (const long pid : watched.gateway) {
+    sample.gateway_s += cpu_s(pid);
     detail::add_threads(pid, sample.threads);
   }
+  sample.lab_s = sample.gateway_s + cpu_s(getpid());
+  for (const long pid : watched.beside) sample.lab_s += cpu_s(pid);
   return sample;
 }
 

@@ -9,6 +9,7 @@ Several addresses at the origin, so that ports in TIME_WAIT never run out. Nothi
 
 import fcntl
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,18 @@ def stop(process, patience_s=5):
     process.wait()
 
 
+def softirq_threads():
+    """When a CPU has too much network work in interrupts, ksoftirqd does it; its time belongs to no process."""
+    found = []
+    for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_text().startswith("ksoftirqd/"):
+                found.append(int(name.parent.name))
+        except OSError:  # that process has ended
+            pass
+    return found
+
+
 class Lab:
     """Owns the namespaces and the origin. A lock keeps two benches from measuring each other."""
 
@@ -195,6 +208,10 @@ class Lab:
         self.sysctl(GATEWAY, "net.ipv4.ip_forward", "1" if port is None else "0")
         run("ip", "netns", "exec", GATEWAY, "nft", "-f", "-",
             text_in=NO_RULES if port is None else RULES.format(port=port))
+
+    def beside(self):
+        """Process ids of what works in the lab beside gateway and client: the origin, and the kernel's softirq threads."""
+        return [self.origin.pid, *softirq_threads()]
 
     def client(self, *arguments, **options):
         return spawn(CLIENT, [self.load, *map(str, arguments)], self.pins["client"], stdout=subprocess.PIPE,

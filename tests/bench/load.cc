@@ -1,13 +1,14 @@
 // bench_load: the load generator of `make bench`, both roles (docs/bench.md). Results go to stdout as JSON.
 //
 //   bench_load origin ADDRESS:PORT
-//   bench_load bulk|conns|requests ADDRESS:PORT ADDRESSES CONNECTIONS WARM_SECONDS SECONDS [PID…]
+//   bench_load bulk|conns|requests ADDRESS:PORT ADDRESSES CONNECTIONS WARM_SECONDS SECONDS [PID…] [/ PID…]
 //   bench_load hold     ADDRESS:PORT ADDRESSES       stdin: a number of connections per line; stdout: "open N
 //   failed M" bench_load latency  ADDRESS:PORT ADDRESSES SECONDS bench_load check    ADDRESS:PORT SNI prints
 //   "passed" or "closed"
 //
-// ADDRESS is the first of ADDRESSES consecutive ones of the origin. CPU of the PIDs is sampled at both edges
-// of the measured window, by the client itself, so that window and count belong together.
+// ADDRESS is the first of ADDRESSES consecutive ones of the origin. CPU of the gateway (the PIDs before the
+// slash) and of the lab (those after it, and this process) is sampled at both edges of the measured window by
+// the client itself, so that window and count belong together.
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -43,8 +44,8 @@ void print_threads(const bench::CpuSample& before, const bench::CpuSample& after
 
 void print_window(const bench::CpuSample& before, const bench::CpuSample& after, const bench::Counters& start,
                   const bench::Counters& end, double seconds) {
-  std::printf("{\"seconds\":%.6f,\"gateway_cpu_s\":%.6f,\"machine_cpu_s\":%.6f,", seconds,
-              after.watched_s - before.watched_s, after.machine_s - before.machine_s);
+  std::printf("{\"seconds\":%.6f,\"gateway_cpu_s\":%.6f,\"lab_cpu_s\":%.6f,", seconds,
+              after.gateway_s - before.gateway_s, after.lab_s - before.lab_s);
   std::printf("\"connections\":%lu,\"requests\":%lu,\"bytes\":%lu,\"failures\":%lu,\"threads\":[",
               end.connections - start.connections, end.requests - start.requests, end.bytes - start.bytes,
               end.failures - start.failures);
@@ -53,7 +54,7 @@ void print_window(const bench::CpuSample& before, const bench::CpuSample& after,
 }
 
 int measure(bench::Load load, const bench::Targets& targets, size_t connections, double warm_s,
-            double seconds, const std::vector<long>& watched) {
+            double seconds, const bench::Watched& watched) {
   bench::Client client(load, targets);
   client.resize(connections);
   if (load != bench::Load::conns) {
@@ -149,8 +150,15 @@ int main(int argc, char** argv) {
   if (args[0] == "hold") return hold(targets);
   if (args[0] == "latency" && args.size() == 4) return latency(targets, std::stod(args[3]));
   if (args.size() < 6) return usage();
-  std::vector<long> watched;
-  for (size_t i = 6; i < args.size(); ++i) watched.push_back(std::stol(args[i]));
+  bench::Watched watched;
+  std::vector<long>* group = &watched.gateway;
+  for (size_t i = 6; i < args.size(); ++i) {
+    if (args[i] == "/") {
+      group = &watched.beside;
+    } else {
+      group->push_back(std::stol(args[i]));
+    }
+  }
   const bench::Load load = args[0] == "bulk"    ? bench::Load::bulk
                            : args[0] == "conns" ? bench::Load::conns
                                                 : bench::Load::requests;
