@@ -1,6 +1,9 @@
 // Step connect: dial the original destination (S11: never what the SNI resolves to). A failed dial resets the client at
 // once, so that it tries its next address.
 
+#include <poll.h>
+
+#include <algorithm>
 #include <cerrno>
 
 #include "flow/session.h"
@@ -44,9 +47,52 @@ Next enter(Session& session) {
   const int fd = world.kernel.origin_socket(options);
   if (fd < 0) return failed(session, -fd);
   session.origin_fd = fd;
-  session.room.emplace<ConnectRoom>(ConnectRoom{world.kernel.now_us()});
-  world.timers.start(session.timer, world.kernel.now_us() + config.limits.connect_timeout_ms * 1000ull);
+  const uint64_t now_us = world.kernel.now_us();
+  const uint64_t give_up_us = now_us + config.limits.connect_timeout_ms * 1000ull;
+  session.room.emplace<ConnectRoom>(ConnectRoom{now_us, give_up_us, false});
+  world.timers.start(session.timer, std::min<uint64_t>(give_up_us, now_us + limits::dial_unwatched_ms * 1000ull));
   world.kernel.connect(session.down, fd, session.about.destination);
+  return Next::wait;
+}
+
+/// Most dials are answered long before anybody loses patience, so the client is watched only when one takes long. A poll
+/// for no events answers a reset, and not a mere FIN: a client that has said all it wants to say is still to be served.
+Next on_timer(Session& session) {
+  World& world = *session.world;
+  const auto& room = std::get<ConnectRoom>(session.room);
+  if (room.connected) return Next::wait;
+  // A time-out closes the session; finish cancels the connect that is in flight.
+  if (world.kernel.now_us() >= room.give_up_us) return failed(session, ETIMEDOUT);
+  world.timers.start(session.timer, room.give_up_us);
+  if (!session.up.in_flight) world.kernel.poll(session.up, session.client_fd, 0);
+  return Next::wait;
+}
+
+Next connected(Session& session) {
+  session.connect_us =
+      static_cast<uint32_t>(session.world->kernel.now_us() - std::get<ConnectRoom>(session.room).begun_us);
+  io::TimerWheel::stop(session.timer);
+  session.step = Step::splice;
+  return Next::go;
+}
+
+Next on_dialled(Session& session, int32_t result) {
+  if (result < 0) return failed(session, -result);
+  if (const int outcome = session.world->kernel.connect_outcome(session.origin_fd); outcome != 0) {
+    if (outcome != -EINPROGRESS) return failed(session, -outcome);
+    session.world->kernel.poll(session.down, session.origin_fd, POLLOUT);
+    return Next::wait;
+  }
+  if (!session.up.in_flight) return connected(session);
+  std::get<ConnectRoom>(session.room).connected = true;
+  session.world->kernel.cancel(session.up);
+  return Next::wait;
+}
+
+/// The watch has answered: because the client is gone, or because it was cancelled.
+Next on_watch(Session& session, int32_t result) {
+  if (result > 0) return close(session, CloseReason::client_reset, Farewell::reset);
+  if (std::get<ConnectRoom>(session.room).connected) return connected(session);
   return Next::wait;
 }
 
@@ -54,14 +100,12 @@ Next enter(Session& session) {
 
 Next connect(Session& session, const Answer* answer) {
   if (answer == nullptr) return enter(session);
-  // A time-out closes the session; finish cancels the connect that is in flight.
-  if (answer->from == Answer::From::timer) return failed(session, ETIMEDOUT);
-  if (answer->result < 0) return failed(session, -answer->result);
-  session.connect_us =
-      static_cast<uint32_t>(session.world->kernel.now_us() - std::get<ConnectRoom>(session.room).begun_us);
-  io::TimerWheel::stop(session.timer);
-  session.step = Step::splice;
-  return Next::go;
+  switch (answer->from) {
+    case Answer::From::timer: return on_timer(session);
+    case Answer::From::down: return on_dialled(session, answer->result);
+    case Answer::From::up: return on_watch(session, answer->result);
+  }
+  return close(session, CloseReason::gateway_error, Farewell::reset);
 }
 
 }  // namespace sluice::flow

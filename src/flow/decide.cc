@@ -48,6 +48,10 @@ rules::Facts connect_facts(Session& session) {
 }
 
 Next at_connect(Session& session) {
+  // Redirected connections keep their original destination, and the listener's port is never one of tls_ports: this one
+  // came straight to us, and dialling its destination would be dialling ourselves.
+  if (session.about.destination.port == session.world->listener_port)
+    return close(session, CloseReason::loop, Farewell::reset);
   session.decision = session.ruling->judge.connect(connect_facts(session));
   switch (session.decision.action) {
     case Action::tunnel: return take_road(session, Step::connect);
@@ -111,17 +115,23 @@ Next without_hello(Session& session) {
   else
     ++world.counters.hello_malformed;
   const char* detail = reason != nullptr ? hello::name_of(*reason) : "";
+  const bool non_tls_may_pass = session.ruling->config->tls.non_tls == config::NonTls::tunnel;
 
   switch (session.decision.action) {
     case Action::tunnel: return take_road(session, Step::connect);
-    case Action::terminate: return close(session, CloseReason::rule_terminate, Farewell::reset, detail);
+    case Action::terminate:
+      // A rule that says terminate means every byte; a default only says what is to be done with what no rule names, and
+      // for bytes that are not TLS, that is tls.non_tls (S8).
+      if (session.decision.tls_rule != rules::rule_default || !not_tls || !non_tls_may_pass)
+        return close(session, CloseReason::rule_terminate, Farewell::reset, detail);
+      break;
     case Action::block: return close(session, CloseReason::rule_block, Farewell::reset, detail);
     case Action::redirect: return close(session, CloseReason::rule_redirect, Farewell::reset, detail);
     case Action::peek:
     case Action::tunnel_sni:
     case Action::bump: break;
   }
-  if (not_tls && session.ruling->config->tls.non_tls == config::NonTls::tunnel) {
+  if (not_tls && non_tls_may_pass) {
     session.decision.action = Action::tunnel;
     return take_road(session, Step::connect);
   }

@@ -64,6 +64,8 @@ struct PeekRoom {
 
 struct ConnectRoom {
   uint64_t begun_us = 0;
+  uint64_t give_up_us = 0;
+  bool connected = false;  // what is left to do is to stop watching the client
 };
 
 /// One direction of a relay.

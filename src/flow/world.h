@@ -58,6 +58,8 @@ struct World {
 
   hello::Sha256 sha256;            // for JA4
 
+  uint16_t listener_port = 0;      // a connection *to* it was not redirected to it
+
   uint64_t next_id = 1;
   uint64_t id_step = 1;            // workers count id, id + step, …: unique over all of them
   int64_t wall_us = 0;             // since 1970-01-01 UTC; the worker sets it once per round

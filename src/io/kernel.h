@@ -57,6 +57,9 @@ class Kernel {
   // --- direct calls ---
   [[nodiscard]] virtual int describe(int client_fd, bool want_interface, Accepted& accepted) = 0;
   [[nodiscard]] virtual int origin_socket(const OriginSocket& options) = 0;
+  /// What a connect() that answered 0 really came to: 0 connected, -EINPROGRESS not yet, else what went wrong. The ring
+  /// answers 0 for any event on the socket, also for an ICMP error that leaves it in SYN_SENT.
+  [[nodiscard]] virtual int connect_outcome(int /*fd*/) { return 0; }
   virtual void set_nonblocking(int fd) = 0;
   /// Never waits.
   [[nodiscard]] virtual ssize_t send_now(int fd, std::span<const uint8_t> bytes) = 0;

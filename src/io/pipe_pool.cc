@@ -3,9 +3,29 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
+
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace sluice::io {
+namespace {
+constexpr const char* soft_limit_file = "/proc/sys/fs/pipe-user-pages-soft";
+constexpr uint64_t default_soft_pages = 16384;
+}  // namespace
+
+uint32_t pipes_allowed() {
+  uint64_t pages = default_soft_pages;
+  if (std::FILE* file = std::fopen(soft_limit_file, "re")) {
+    unsigned long long read = 0;
+    if (std::fscanf(file, "%llu", &read) == 1) pages = read;
+    std::fclose(file);
+  }
+  if (pages == 0) return UINT32_MAX;  // no limit
+  const auto page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return static_cast<uint32_t>(std::min<uint64_t>(pages * page_bytes / limits::pipe_bytes, UINT32_MAX));
+}
 
 PipePool::~PipePool() {
   for (auto& pipe : free_) {
@@ -20,8 +40,8 @@ std::unique_ptr<Pipe> PipePool::make() {
   auto pipe = std::make_unique<Pipe>();
   pipe->read_fd = fds[0];
   pipe->write_fd = fds[1];
-  // Refused past the user's limit: the default 64 KiB serves as well, only slower.
-  int capacity = fcntl(fds[1], F_SETPIPE_SZ, pipe_bytes);
+  // Refused past the user's limit: the default 64 KiB works as well, only slower.
+  int capacity = fcntl(fds[1], F_SETPIPE_SZ, static_cast<int>(limits::pipe_bytes));
   if (capacity < 0) capacity = fcntl(fds[1], F_GETPIPE_SZ);
   pipe->capacity = capacity > 0 ? static_cast<uint32_t>(capacity) : 65536;
   return pipe;

@@ -12,6 +12,9 @@
 
 namespace sluice::io {
 
+/// How many pipes of limits::pipe_bytes one user may have (fs.pipe-user-pages-soft), all processes together.
+[[nodiscard]] uint32_t pipes_allowed();
+
 class PipePool {
  public:
   /// `pipes_max`: how many may exist at once.
@@ -22,10 +25,6 @@ class PipePool {
 
   [[nodiscard]] Pipe* take();
   void give(Pipe* pipe);
-
-  // What is asked for. Larger pipes mean fewer wake-ups per byte; 1 MiB is the most that an unprivileged process may ask
-  // for (fs.pipe-max-size), 256 KiB is where the gain ends here.
-  static constexpr int pipe_bytes = 256 * 1024;
 
  private:
   [[nodiscard]] static std::unique_ptr<Pipe> make();

@@ -188,6 +188,16 @@ int Ring::describe(int client_fd, bool want_interface, Accepted& accepted) {
 
 int Ring::origin_socket(const OriginSocket& options) { return make_origin_socket(options); }
 
+int Ring::connect_outcome(int fd) {
+  SocketAddress peer;
+  peer.length = sizeof peer.storage;
+  if (getpeername(fd, peer.get(), &peer.length) == 0) return 0;
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return -errno;
+  return error != 0 ? -error : -EINPROGRESS;
+}
+
 void Ring::set_nonblocking(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   if (flags >= 0) (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);

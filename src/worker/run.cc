@@ -21,7 +21,7 @@
 
 #include "base/limits.h"
 #include "control/load_config.h"
-#include "io/ring.h"
+#include "io/pipe_pool.h"
 #include "io/socket.h"
 #include "tls/digest.h"
 #include "worker/worker.h"
@@ -62,13 +62,15 @@ struct Shares {
 };
 
 /// What one worker may have, so that all together stay within the descriptor limit: two descriptors per session, two per
-/// pipe, and a reserve. At most a quarter of the descriptors are for pipes.
+/// pipe, and a reserve. At most a quarter of the descriptors are for pipes. sessions_max 0: there are too few.
 Shares share_descriptors(uint64_t descriptors, uint32_t workers, const config::Limits& limits) {
   const uint64_t mine = descriptors / workers;
   Shares shares;
-  shares.pipes_max = static_cast<uint32_t>(std::clamp<uint64_t>(mine / 8, 1, limits::pipes_per_worker_max));
+  const uint64_t pipes = std::min<uint64_t>(mine / 8, io::pipes_allowed() / workers);
+  shares.pipes_max = static_cast<uint32_t>(std::clamp<uint64_t>(pipes, 1, limits::pipes_per_worker_max));
   const uint64_t taken = limits::descriptors_reserved_per_worker + 2ull * shares.pipes_max;
-  uint64_t sessions = mine > taken + 2 ? (mine - taken) / 2 : 1;
+  uint64_t sessions = mine > taken ? (mine - taken) / 2 : 0;
+  if (sessions < limits::sessions_per_worker_min) return shares;
   if (limits.connections_max != 0) sessions = std::min<uint64_t>(sessions, (limits.connections_max + workers - 1) / workers);
   shares.sessions_max = static_cast<uint32_t>(std::min<uint64_t>(sessions, 1u << 24));
   return shares;
@@ -175,7 +177,14 @@ bool Daemon::start() {
     log_.error("{}", error);
     return false;
   }
-  const Shares shares = share_descriptors(raise_descriptor_limit(), count, config_->limits);
+  const uint64_t descriptors = raise_descriptor_limit();
+  const Shares shares = share_descriptors(descriptors, count, config_->limits);
+  if (shares.sessions_max == 0) {
+    log_.error("the limit of {} file descriptors leaves no room for connections with {} worker{}: raise it (LimitNOFILE= in "
+               "sluice.service, or ulimit -n), or set gateway.workers lower",
+               descriptors, count, count == 1 ? "" : "s");
+    return false;
+  }
   for (uint32_t i = 0; i < count; ++i) {
     Worker::Options options;
     options.index = i;

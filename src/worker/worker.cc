@@ -13,6 +13,7 @@
 #include <list>
 #include <optional>
 
+#include "base/limits.h"
 #include "flow/session.h"
 #include "io/interface_names.h"
 #include "io/ring.h"
@@ -69,6 +70,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
         world_{*ring_, timers_, *this, *this, counters_, tls::sha256} {
     world_.next_id = worker.options_.index + 1;
     world_.id_step = worker.options_.count;
+    world_.listener_port = worker.options_.config->gateway.tproxy_port;
     world_.owner = this;
     world_.on_session_end = [](flow::World& world, flow::Session& session) {
       auto& self = *static_cast<Thread*>(world.owner);
@@ -100,6 +102,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   void end_all(record::CloseReason reason);
   void read_wall_clock();
   void hand_over_log();
+  void gather_while_streaming();
   [[nodiscard]] uint64_t wait_until_us() const;
   [[nodiscard]] bool finished() const;
 
@@ -145,8 +148,16 @@ void Worker::Thread::run() {
     timers_.advance(ring_->now_us());
     if (state_ == State::draining && ring_->now_us() >= drain_until_us_) end_all(record::CloseReason::drain_timeout);
     hand_over_log();
+    gather_while_streaming();
   }
   // The last thing in flight is the wake-up; the ring goes with this thread, and cancels it.
+}
+
+/// A wake-up for every few packets would cost more than the packets: while bytes stream, wait for more of them.
+void Worker::Thread::gather_while_streaming() {
+  const bool streamed = world_.streamed_wakeups != streamed_before_;
+  streamed_before_ = world_.streamed_wakeups;
+  ring_->gather(streamed ? limits::gather_us : 0, limits::gather_completions);
 }
 
 /// Sessions of a stopped worker are joined before it ends; listeners have closed.
