@@ -185,9 +185,10 @@ class Place:
     def _wire(left, left_name, right, right_name):
         run("ip", "link", "add", left_name, "netns", left.name, "type", "veth", "peer", "name", right_name, "netns",
             right.name)
-        for space, name in ((left, left_name), (right, right_name)):
-            # No link-local addresses: they appear some time later, and snapshots would differ.
+        for space, name, link_local in ((left, left_name, "fe80::1/64"), (right, right_name, "fe80::2/64")):
+            # Link-local addresses of our own making: the kernel's appear some time later, and snapshots would differ.
             space.run("ip", "link", "set", name, "addrgenmode", "none", "up")
+            space.run("ip", "addr", "add", link_local, "dev", name, "nodad")
 
     def values(self, **changes):
         """What rules.toml says from now on."""
