@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
+#include "config/advice.h"
 #include "config/config.h"
 #include "config/rules_reader.h"
 #include "config/section.h"
@@ -95,6 +97,10 @@ void read_interfaces(Section& section, Gateway& gateway) {
                                            "names of 1 to 15 characters as `ip link` "
                                            "shows them, and a beginning with a * (\"wg*\")",
                                            *name));
+    } else if (*name == "lo") {
+      section.problems().error(element.position,
+                               "gateway.lan: 'lo' carries no LAN traffic; for the router's own connections "
+                               "write own_traffic = true");
     } else if (std::find(gateway.lan_interfaces.begin(), gateway.lan_interfaces.end(), *name) !=
                gateway.lan_interfaces.end()) {
       section.problems().error(element.position, fmt::format("gateway.lan names '{}' twice", *name));
@@ -118,6 +124,10 @@ void read_marks(Section& section, Gateway& gateway) {
       section.problems().error(
           at(key), fmt::format("gateway.{} (0x{:x}) has bits outside gateway.mark_mask (0x{:x})", key, mark,
                                gateway.mark_mask));
+  if (std::popcount(gateway.mark_mask) < 2)
+    section.problems().error(
+        at("mark_mask"),
+        "gateway.mark_mask has too few bits: two different marks and a third value must fit");
   if (gateway.mark == gateway.own_mark)
     section.problems().error(at("own_mark"),
                              fmt::format("gateway.own_mark must differ from gateway.mark (0x{:x}): the "
@@ -147,7 +157,7 @@ void read_gateway(Section& section, RulesReader& lists, Gateway& gateway) {
     section.problems().error(
         section.value("route_table")->position,
         "gateway.route_table must not be 253, 254 or 255: those are the kernel's own tables");
-  section.integer("rule_priority", 1, 32765, gateway.rule_priority);
+  section.integer("rule_priority", 2, 32765, gateway.rule_priority);
   section.finish();
 }
 
@@ -246,6 +256,7 @@ Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_se
   read_document(*document, rules, builder, problems, *config);
   if (problems.errors() > 0) return {nullptr, problems.take()};
   config->policy = builder.build();
+  advise(*config, rules, problems);
   return {std::move(config), problems.take()};
 }
 

@@ -115,8 +115,10 @@ class HostSink final : public rules::ListSink {
 bool is_interface_name(std::string_view name) {
   if (name.ends_with('*')) name.remove_suffix(1);
   return !name.empty() && name.size() <= interface_bytes_max && name != "." && name != ".." &&
-         std::all_of(name.begin(), name.end(),
-                     [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '*'; });
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  std::string_view("_.+=~@%-").find(c) != std::string_view::npos;
+         });
 }
 
 const std::vector<std::string>& RulesReader::written(GroupId group) const {
@@ -129,8 +131,7 @@ const std::vector<std::string>& RulesReader::written(GroupId group) const {
 // ------------------------------------------------------------------------------------------------------------
 
 std::optional<std::string> RulesReader::read_list(std::string_view name, Position at) {
-  const std::string path =
-      path_of(name);
+  const std::string path = path_of(name);
   std::string error;
   if (name.empty()) {
     problems_.error(at, "\"@\" must be followed by the name of a list file, as in \"@lists/x.txt\"");
@@ -181,8 +182,7 @@ std::optional<GroupId> RulesReader::list_group(Slot slot, std::string_view name,
   if (!text) return std::nullopt;
   const GroupId group = builder_.new_group(slot);
   known->second = group;
-  const std::string path =
-      path_of(name);
+  const std::string path = path_of(name);
   if (slot == Slot::host) {
     read_hosts(group, path, *text, at);
     return group;
@@ -244,7 +244,7 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
       Cidr network;
       if (!looks_like_address(text) && is_interface_name(text)) return full(builder_.add_text(group, text));
       if (!network_of(text, network, error)) {
-        error += ", or the name of an interface (\"eth2\", \"wg*\")";
+        if (!looks_like_address(text)) error += ", or the name of an interface (\"eth2\", \"wg*\")";
         return false;
       }
       builder_.add_network(group, network);
@@ -260,14 +260,11 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
       return true;
     }
     case Slot::host: {
-      if (const auto network = Cidr::parse(text)) {
-        builder_.add_network(group, *network);
+      Cidr network;
+      if (rules::may_be_network(text)) {
+        if (!network_of(text, network, error)) return false;
+        builder_.add_network(group, network);
         return true;
-      }
-      if (text.find(':') != std::string_view::npos && text.find("//") == std::string_view::npos &&
-          text.find_first_not_of("0123456789abcdefABCDEF:./[]") == std::string_view::npos) {
-        Cidr network;
-        return network_of(text, network, error);
       }
       const auto pattern = rules::HostPattern::parse(text, error);
       return pattern && full(builder_.add_host(group, pattern->kind, pattern->name));
@@ -295,6 +292,10 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
       return true;
     }
     case Slot::alpn:
+      if (text.find('*') != std::string_view::npos) {
+        error = fmt::format("'{}': ALPN protocols are named whole, as in \"h2\" or \"http/1.1\"", text);
+        return false;
+      }
       if (text.empty() || text.size() > rules::NameTable::name_bytes_max) {
         error = fmt::format(
             "'{}' is not an ALPN protocol: those have 1 to 255 bytes, as in \"h2\" or \"http/1.1\"", text);

@@ -1,32 +1,10 @@
 #include "rules/judge.h"
 
 #include "base/check.h"
-#include "rules/evaluator.h"
+#include "rules/decide.h"
 #include "rules/policy.h"
 
 namespace sluice::rules {
-namespace {
-
-// `allow` of an access rule is kept as Action::peek: go on.
-Action access_action(const Policy& policy, RuleIndex rule) {
-  if (rule == rule_default) return policy.access_default_allows() ? Action::peek : Action::block;
-  return policy.access_rules()[static_cast<size_t>(rule)].action;
-}
-
-Action tls_action(const Policy& policy, RuleIndex rule) {
-  if (rule == rule_default) return policy.tls_default();
-  return policy.tls_rules()[static_cast<size_t>(rule)].action;
-}
-
-// Access rules once nothing more will become known; where they allow, `tls` is what remains to be done.
-Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, RuleIndex tls_rule) {
-  const RuleIndex access_rule = evaluator.first_access(true).rule;
-  const Action access = access_action(policy, access_rule);
-  if (access != Action::peek) return {access, rule_none, access_rule};
-  return {tls, tls_rule, access_rule};
-}
-
-}  // namespace
 
 struct Judge::Scratch {
   explicit Scratch(const Policy& policy) : evaluator(policy) {}
@@ -42,30 +20,8 @@ Judge& Judge::operator=(Judge&&) noexcept = default;
 
 const Policy& Judge::policy() const { return *policy_; }
 
-Decision Judge::connect(const Facts& facts) {
-  Evaluator& evaluator = scratch_->evaluator;
-  evaluator.evaluate(facts);
+Decision Judge::connect(const Facts& facts) { return decide_connect(*policy_, scratch_->evaluator, facts); }
 
-  const Evaluator::Match access = evaluator.first_access(false);
-  if (!access.unknown) {
-    const Action action = access_action(*policy_, access.rule);
-    if (action != Action::peek) return {action, rule_none, access.rule};
-  }
-
-  // Where no ClientHello will be read, access rules that wait for one are read again without it: S1, S3.
-  if (!policy_->decrypt()) return settle(*policy_, evaluator, Action::tunnel, rule_none);
-  const Evaluator::Match tls = evaluator.first_tls(false);
-  if (!tls.unknown && tls_action(*policy_, tls.rule) == Action::tunnel)
-    return settle(*policy_, evaluator, Action::tunnel, tls.rule);
-  return {Action::peek, rule_none, rule_none};
-}
-
-Decision Judge::hello(const Facts& facts) {
-  Evaluator& evaluator = scratch_->evaluator;
-  evaluator.evaluate(facts);
-  if (!policy_->decrypt()) return settle(*policy_, evaluator, Action::tunnel, rule_none);
-  const RuleIndex tls = evaluator.first_tls(true).rule;
-  return settle(*policy_, evaluator, tls_action(*policy_, tls), tls);
-}
+Decision Judge::hello(const Facts& facts) { return decide_hello(*policy_, scratch_->evaluator, facts); }
 
 }  // namespace sluice::rules

@@ -19,14 +19,6 @@ std::string_view next_word(std::string_view& text) {
   return word;
 }
 
-// Cheap enough to ask of every line: only what can be an address or a network is parsed as one.
-bool may_be_network(std::string_view text) {
-  if (text.empty()) return false;
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (is_digit(text.front()) && is_digit(text.back())) return true;
-  return text.find(':') != std::string_view::npos && text.find("//") == std::string_view::npos;
-}
-
 // Hosts files name the machine itself; such lines are not meant as patterns.
 bool is_local_name(std::string_view name) {
   constexpr std::array<std::string_view, 11> local_names = {
@@ -74,12 +66,14 @@ class HostListReader {
   void pattern(std::string_view text) {
     if (may_be_network(text)) {
       bool has_host_bits = false;
-      if (const auto network = Cidr::parse(text, &has_host_bits)) {
-        sink_.network(*network);
-        ++summary_.entries;
-        return;
-      }
-      if (has_host_bits) return problem(text, fmt::format("'{}' has bits set behind its prefix", text));
+      const auto network = Cidr::parse(text, &has_host_bits);
+      if (!network)
+        return problem(text, fmt::format("'{}' {}", text,
+                                         has_host_bits ? "has bits set behind its prefix"
+                                                       : "is not an address or a network"));
+      sink_.network(*network);
+      ++summary_.entries;
+      return;
     }
     if (!HostPattern::parse_into(text, pattern_, error_)) return problem(text, error_);
     sink_.host(pattern_);
@@ -149,6 +143,16 @@ class HostListReader {
 };
 
 }  // namespace
+
+bool may_be_network(std::string_view text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (text.empty()) return false;
+  // "1.2.3.4" and "1.2.3.4/24", also with a mistake in them; "1e100.net" and "360.cn" are names.
+  if (is_digit(text.back()) && text.find_first_not_of("0123456789./") == std::string_view::npos) return true;
+  // IPv6 has two colons at least; one alone is a port behind a name.
+  return std::count(text.begin(), text.end(), ':') >= 2 &&
+         text.find_first_not_of("0123456789abcdefABCDEF:./") == std::string_view::npos;
+}
 
 const char* to_string(ListForm form) {
   switch (form) {

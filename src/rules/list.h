@@ -22,6 +22,9 @@ namespace sluice::rules {
 enum class ListForm : uint8_t { plain, hosts, adblock };
 [[nodiscard]] const char* to_string(ListForm form);
 
+/// Whether an entry for `host` is meant as an address or a network rather than a name; it may still be a wrong one.
+[[nodiscard]] bool may_be_network(std::string_view text);
+
 /// The form of a list of hosts, from its text.
 [[nodiscard]] ListForm form_of(std::string_view text);
 

@@ -13,8 +13,15 @@ size_t NameTable::memory_bytes() const {
 }
 
 void NameTableBuilder::reserve(size_t count, size_t bytes) {
-  entries_.reserve(entries_.size() + count);
-  names_.reserve(names_.size() + bytes);
+  // The first list gets what it needs; later ones grow by half at least, so that many lists do not copy again
+  // and again.
+  const auto grow = [](auto& vector, size_t more) {
+    const size_t needed = vector.size() + more;
+    if (needed > vector.capacity())
+      vector.reserve(std::max(needed, vector.size() < more ? needed : vector.capacity() * 3 / 2));
+  };
+  grow(entries_, count);
+  grow(names_, bytes);
 }
 
 bool NameTableBuilder::add(std::string_view name, uint32_t element) {

@@ -99,6 +99,7 @@ class Policy {
  private:
   friend class PolicyBuilder;
   friend class Evaluator;
+  friend class Coverage;
 
   /// Rules occupy the rows first_word * 64 + index, so that a table is a run of whole words.
   struct Table {

@@ -28,6 +28,16 @@ class PrefixTable {
   }
   [[nodiscard]] bool empty() const { return v4_.empty() && v6_.empty(); }
 
+  /// Whether holds(set) for every address of `network`. Costs one call per range in it.
+  template <class Holds>
+  [[nodiscard]] bool all_of(const Cidr& network, Holds&& holds) const {
+    const Key6 start = key_of(network.network);
+    const Key6 host_mask = network.prefix_bits == 0 ? ~Key6{0} : (Key6{1} << (128 - network.prefix_bits)) - 1;
+    if (network.prefix_bits >= 96 && network.network.is_v4())
+      return v4_.all_of(static_cast<uint32_t>(start), static_cast<uint32_t>(start | host_mask), holds);
+    return v6_.all_of(start, start | host_mask, holds);
+  }
+
   /// The address as a number.
   [[nodiscard]] static Key6 key_of(const IpAddress& address) {
     Key6 key = 0;
@@ -50,6 +60,14 @@ class PrefixTable {
       return sets_[static_cast<size_t>(std::upper_bound(first, last, key) - starts_.begin()) - 1];
     }
     [[nodiscard]] bool empty() const { return starts_.empty(); }
+    template <class Holds>
+    [[nodiscard]] bool all_of(Key first, Key last, Holds&& holds) const {
+      auto range = std::upper_bound(starts_.begin(), starts_.end(), first);
+      if (range == starts_.begin()) return false;
+      for (--range; range != starts_.end() && *range <= last; ++range)
+        if (!holds(sets_[static_cast<size_t>(range - starts_.begin())])) return false;
+      return true;
+    }
     using key_type = Key;
     /// The range that begins at `start` (never before the last one) has `set`; it ends where the next begins.
     void append(Key start, SetId set) {

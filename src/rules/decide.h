@@ -1,0 +1,15 @@
+// From which rules match to what is done: shared by Judge and explain(), so that they cannot differ.
+//
+// Each evaluates `facts` with the evaluator, whose answers about single rules and conditions stay valid
+// afterwards.
+#pragma once
+
+#include "rules/evaluator.h"
+#include "rules/judge.h"
+
+namespace sluice::rules {
+
+[[nodiscard]] Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts);
+[[nodiscard]] Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts);
+
+}  // namespace sluice::rules

@@ -1,0 +1,42 @@
+// Which rule decides, and why each earlier one did not: for `sluice explain`.
+//
+// Asks the same Evaluator as a Judge. Allocates freely: not for the data path.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rules/judge.h"
+#include "rules/policy.h"
+
+namespace sluice::rules {
+
+enum class Event : uint8_t { connect, hello };
+[[nodiscard]] const char* to_string(Event event);  // "connect", "hello"
+
+struct RuleReason {
+  enum class Outcome : uint8_t { matched, not_matched, deferred };
+  Outcome outcome = Outcome::not_matched;
+  RuleIndex rule = rule_none;  // rule_default: the table's default
+  std::string name;            // as in the log
+  std::string action;          // what the rule does: "tunnel-sni", "allow", "block" …
+  uint32_t line = 0;           // of the rule in rules.toml; 0 for a default
+  std::string reason;  // "host = \".bank.example\" (line 12) does not hold: the host is www.example.com"
+  uint32_t reason_line = 0;  // of the condition that decided; 0: none did
+};
+
+struct TableReasons {
+  bool read = false;  // false: the table was not reached; `why_not_read` says why
+  std::string why_not_read;
+  std::vector<RuleReason> rules;  // from the first to the one that ended the reading, the default included
+};
+
+struct Explanation {
+  Decision decision;
+  TableReasons access;
+  TableReasons tls;
+};
+
+[[nodiscard]] Explanation explain(const Policy& policy, const Facts& facts, Event event);
+
+}  // namespace sluice::rules

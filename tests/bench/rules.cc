@@ -1,0 +1,235 @@
+// What the rules cost: loading a list of a million domains (time, memory), one look-up, one verdict.
+// CPU time, so that a busy machine does not spoil it much. Prints, asserts nothing.
+//
+//   bench_rules [DOMAINS]    default 1,000,000
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "rules/judge.h"
+#include "rules/policy.h"
+
+namespace {
+
+using namespace sluice;
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+/// Kilobytes; `key` is "VmHWM" (the peak so far) or "VmRSS".
+long status_kb(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (long kb = 0; word == key + ":" && status >> kb) return kb;
+  return 0;
+}
+
+/// Names like those of real lists: 5 to 20 letters under a few endings, a quarter of them with a label in
+/// front.
+std::string domain(std::mt19937_64& random) {
+  static constexpr const char* endings[] = {".com",  ".net", ".org", ".de",  ".co.uk",
+                                            ".info", ".xyz", ".com", ".com", ".ru"};
+  static constexpr const char* fronts[] = {"www.", "ads.", "cdn.",    "track.",
+                                           "m.",   "api.", "static.", "eu-west-1."};
+  std::string name;
+  if (random() % 4 == 0) name = fronts[random() % 8];
+  for (size_t letters = 5 + random() % 16; letters > 0; --letters)
+    name += static_cast<char>('a' + random() % 26);
+  return name + endings[random() % 10];
+}
+
+std::vector<std::string> domains(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::string> names(count);
+  for (auto& name : names) name = domain(random);
+  return names;
+}
+
+std::optional<std::string> read_file(const std::string& path, std::string& error) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) {
+    error = "cannot be opened";
+    return std::nullopt;
+  }
+  std::string text(static_cast<size_t>(file.tellg()), '\0');
+  file.seekg(0);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  return text;
+}
+
+std::shared_ptr<const rules::Policy> load(const std::string& path) {
+  const auto loaded = config::load(path, read_file, 0x5eed);
+  for (const auto& problem : loaded.problems) std::printf("%s\n", problem.to_string().c_str());
+  if (!loaded.config) std::exit(1);
+  return loaded.config->policy;
+}
+
+void write(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// In a process of its own: the peak of one load must not hide in that of another.
+void bench_load(const char* form, const std::string& path, size_t count) {
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    const long before = status_kb("VmRSS");
+    const double start = cpu_seconds();
+    const auto policy = load(path);
+    const double seconds = cpu_seconds() - start;
+    std::printf(
+        "load %zu domains, %-8s %.3f s CPU, peak +%.1f MB, afterwards +%.1f MB, tables %.1f MB, %zu names\n",
+        count, form, seconds, static_cast<double>(status_kb("VmHWM") - before) / 1024,
+        static_cast<double>(status_kb("VmRSS") - before) / 1024,
+        static_cast<double>(policy->memory_bytes()) / (1 << 20), policy->host_patterns());
+    std::fflush(stdout);
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+}
+
+rules::Facts facts_for(std::string_view host, const std::vector<std::string>& alpn,
+                       const std::vector<uint16_t>& versions) {
+  rules::Facts facts;
+  facts.client = *IpAddress::parse("10.20.0.5");
+  facts.interface = "eth1";
+  facts.destination = *Endpoint::parse("192.0.2.1:443");
+  facts.host_known = rules::Known::yes;
+  facts.host = host;
+  facts.hello_known = rules::Known::yes;
+  facts.sni_present = true;
+  facts.alpn = alpn;
+  facts.tls_versions = versions;
+  facts.ja4 = "t13d1516h2_8daaf6152771_b186095e22b6";
+  return facts;
+}
+
+// Look-ups in random order over all names, so that most of what they touch is cold.
+void bench_find(const char* name, const rules::HostTable& table, const rules::SetPool& sets,
+                const std::vector<std::string>& hosts) {
+  size_t found = 0;
+  const double start = cpu_seconds();
+  for (const std::string& host : hosts) table.find(host, sets, [&](uint32_t) { ++found; });
+  const double seconds = cpu_seconds() - start;
+  std::printf("look-up, %-28s %6.0f ns (%.0f %% found)\n", name,
+              seconds * 1e9 / static_cast<double>(hosts.size()),
+              100.0 * static_cast<double>(found) / static_cast<double>(hosts.size()));
+}
+
+void bench_verdict(const char* name, std::shared_ptr<const rules::Policy> policy,
+                   const std::vector<std::string>& hosts) {
+  const std::vector<std::string> alpn = {"h2", "http/1.1"};
+  const std::vector<uint16_t> versions = {0x0304, 0x0303};
+  rules::Judge judge(std::move(policy));
+  rules::Facts facts = facts_for("", alpn, versions);
+  size_t refused = 0;
+  const double start = cpu_seconds();
+  for (const std::string& host : hosts) {
+    facts.host = host;
+    refused += judge.hello(facts).action == rules::Action::block;
+  }
+  const double seconds = cpu_seconds() - start;
+  std::printf("verdict, %-28s %6.0f ns (%.0f %% blocked)\n", name,
+              seconds * 1e9 / static_cast<double>(hosts.size()),
+              100.0 * static_cast<double>(refused) / static_cast<double>(hosts.size()));
+}
+
+/// `count` rules over every kind of condition, none of which matches before the last.
+std::string many_rules(size_t count) {
+  std::string text;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string n = std::to_string(i);
+    text += i % 2 == 0 ? "[[tls.rules]]\naction = \"terminate\"\n" : "[[access.rules]]\n";
+    switch (i % 5) {
+      case 0:
+        text += "when = { host = [\".h" + n + ".example\", \"g" + n + ".example\"], port = 443 }\n";
+        break;
+      case 1:
+        text += "when = { client = \"10.20." + std::to_string(i / 250) + "." + std::to_string(i % 250) +
+                "\", alpn = \"h3\" }\n";
+        break;
+      case 2:
+        text += "when = { client = \"10.0.0.0/8\", host = \"x" + n +
+                ".example\" }\nexcept = [ { client = \"10.20.0.7\" } ]\n";
+        break;
+      case 3:
+        text += "when = { destination = \"198.51.100.0/24\", schedule = \"Mon-Fri 08:00-18:00\" }\n";
+        break;
+      case 4:
+        text +=
+            "when = { ja4 = \"t13d" + std::to_string(1000 + i % 9000) + "h2_*\", tls_version = \"1.3\" }\n";
+        break;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1'000'000;
+  char folder[] = "/tmp/sluice-bench-rules-XXXXXX";
+  if (mkdtemp(folder) == nullptr) return 1;
+  const std::string path = folder;
+  {
+    std::string plain;
+    std::string hosts;
+    std::string adblock = "[Adblock Plus 2.0]\n";
+    for (const std::string& name : domains(count, 1)) {
+      plain += name + "\n";
+      hosts += "0.0.0.0 " + name + "\n";
+      adblock += "||" + name + "^\n";
+    }
+    write(path + "/plain.txt", plain);
+    write(path + "/hosts.txt", hosts);
+    write(path + "/adblock.txt", adblock);
+  }
+  for (const char* form : {"plain", "hosts", "adblock"}) {
+    write(path + "/" + form + ".toml",
+          std::string("[[access.rules]]\nwhen = { host = \"@") + form + ".txt\" }\n");
+    bench_load(form, path + "/" + form + ".toml", count);
+  }
+
+  auto hits = domains(count, 1);
+  std::shuffle(hits.begin(), hits.end(), std::mt19937_64(3));
+  auto below = hits;
+  for (auto& host : below) host = "a.b." + host;
+  const auto misses = domains(count, 2);
+  {
+    rules::SetPool sets;
+    rules::NameTableBuilder builder;
+    for (const std::string& name : hits)
+      if (!builder.add(name, rules::HostTable::element(0, rules::HostPattern::Kind::both))) return 1;
+    const rules::NameHash hash(7);
+    const rules::HostTable table(builder.build(hash, rules::NameTableBuilder::Hashing::host, sets), hash);
+    auto order = hits;
+    std::shuffle(order.begin(), order.end(), std::mt19937_64(4));
+    bench_find("names of the list", table, sets, order);
+    bench_find("names two labels below", table, sets, below);
+    bench_find("names not in it", table, sets, misses);
+    bench_find("the same name again", table, sets, std::vector<std::string>(count, hits[0]));
+  }
+  const std::string block = "[[access.rules]]\nwhen = { host = \"@adblock.txt\" }\n";
+  write(path + "/one.toml", block);
+  write(path + "/many.toml", many_rules(1000) + block);
+  write(path + "/more.toml", many_rules(10'000) + block);
+  bench_verdict("1 rule, hits", load(path + "/one.toml"), hits);
+  bench_verdict("1 rule, misses", load(path + "/one.toml"), misses);
+  bench_verdict("1,000 rules, hits", load(path + "/many.toml"), hits);
+  bench_verdict("1,000 rules, misses", load(path + "/many.toml"), misses);
+  bench_verdict("10,000 rules, misses", load(path + "/more.toml"), misses);
+  for (const char* name : {"plain.txt", "hosts.txt", "adblock.txt", "plain.toml", "hosts.toml",
+                           "adblock.toml", "one.toml", "many.toml", "more.toml"})
+    unlink((path + "/" + name).c_str());
+  rmdir(folder);
+}

@@ -1,0 +1,114 @@
+// S28: what `sluice check` warns of.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "unit/config/loading.h"
+
+namespace {
+
+using namespace sluice;
+using testing::load;
+using testing::problems_of;
+
+std::string warnings(const std::string& rules, std::map<std::string, std::string> lists = {}) {
+  const auto loaded = load(rules, std::move(lists));
+  REQUIRE_MESSAGE(loaded.config, problems_of(loaded));
+  return problems_of(loaded);
+}
+
+// Two access rules, one condition each: whether the second is found to be shadowed.
+bool shadowed(const std::string& first, const std::string& second) {
+  const std::string text =
+      warnings("gateway.tls_ports = [443, 8000, 8050]\n[[access.rules]]\nname = \"first\"\nwhen = { " +
+                   first + " }\n[[access.rules]]\nname = \"second\"\nwhen = { " + second + " }\n",
+               {{"hosts.txt", "a.example\n.b.example\n192.0.2.0/24\n"}, {"other.txt", "a.example\n"}});
+  return text.find("5:1: warning: rule \"second\" can never match: rule \"first\" in line 2 is read first") !=
+         std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("S28: a rule that an earlier one shadows") {
+  CHECK(shadowed("", "host = \"a.example\""));
+  CHECK(shadowed("host = \".example\"", "host = \"a.example\""));
+  CHECK(shadowed("host = \".example\"", "host = [\"example\", \"*.a.example\"], port = 443"));
+  CHECK(shadowed("host = \"*.example\"", "host = \".a.example\""));
+  CHECK(!shadowed("host = \"*.example\"", "host = \".example\""));
+  CHECK(!shadowed("host = \"a.example\"", "host = \".a.example\""));
+  CHECK(!shadowed("host = \"a.example\"", "host = \"*.a.example\""));
+  CHECK(!shadowed("host = \".example\", port = 443", "host = \"a.example\""));
+  CHECK(shadowed("host = \"@lists/hosts.txt\"", "host = \"@lists/hosts.txt\""));
+  CHECK(shadowed("host = \"@lists/hosts.txt\"", "host = [\"a.example\", \"x.b.example\", \"192.0.2.7\"]"));
+  CHECK(!shadowed("host = \"@lists/hosts.txt\"", "host = \"x.a.example\""));
+  CHECK(!shadowed("host = \"@lists/hosts.txt\"", "host = [\"@lists/other.txt\", \"c.example\"]"));
+  CHECK(shadowed("client = \"10.0.0.0/8\"", "client = [\"10.1.0.0/16\", \"10.2.3.4\"]"));
+  CHECK(shadowed("client = [\"10.0.0.0/9\", \"10.128.0.0/9\"]", "client = \"10.0.0.0/8\""));
+  CHECK(!shadowed("client = \"10.0.0.0/9\"", "client = \"10.0.0.0/8\""));
+  CHECK(!shadowed("client = \"0.0.0.0/0\"", "client = \"::/0\""));
+  CHECK(shadowed("client = \"eth*\"", "client = \"eth1\""));
+  CHECK(!shadowed("client = \"eth1\"", "client = \"eth*\""));
+  CHECK(!shadowed("client = \"10.0.0.0/8\"", "destination = \"10.0.0.1\""));
+  CHECK(shadowed("port = [443, \"8000-8100\"]", "port = \"8001-8050\""));
+  CHECK(!shadowed("port = \"8001-8049\"", "port = \"8001-8050\""));
+  CHECK(shadowed("sni = \"absent\"", "sni = false"));
+  CHECK(!shadowed("sni = \"absent\"", "sni = \"present\""));
+  CHECK(shadowed("ja4 = \"t13*\"", "ja4 = \"t13d15*\""));
+  CHECK(shadowed("alpn = [\"h2\", \"h3\"]", "alpn = \"h2\""));
+  CHECK(shadowed("schedule = \"Mon-Fri\"", "schedule = \"Mon 08:00-10:00 until 2030-01-01\""));
+  CHECK(!shadowed("schedule = \"Mon-Fri\"", "schedule = \"Fri 22:00-06:00\""));
+  CHECK(!shadowed("schedule = \"Mon-Fri until 2029-01-01\"", "schedule = \"Mon until 2030-01-01\""));
+}
+
+TEST_CASE("S28: an earlier rule with exceptions shadows nothing") {
+  CHECK(warnings("[[access.rules]]\nexcept = [ { client = \"10.0.0.1\" } ]\n[[access.rules]]\nwhen = { port "
+                 "= 443 }\n")
+            .empty());
+}
+
+TEST_CASE("S28: access conditions that a plain tunnel makes void") {
+  const std::string ads = "[[access.rules]]\nname = \"ads\"\nwhen = { host = \".ads.example\" }\n";
+  CHECK(warnings(
+            "[[tls.rules]]\nname = \"t\"\nwhen = { destination = \"192.0.2.0/24\" }\naction = \"tunnel\"\n" +
+            ads)
+            .find("7:10: warning: rule \"ads\" does not apply to connections that the TLS rule \"t\" in line "
+                  "1 tunnels") != std::string::npos);
+  // Read with its hello; decided by the hello; or of other connections.
+  CHECK(warnings("[[tls.rules]]\nwhen = { destination = \"192.0.2.0/24\" }\naction = \"tunnel-sni\"\n" + ads)
+            .empty());
+  CHECK(warnings("[[tls.rules]]\nwhen = { host = \".b.example\" }\naction = \"tunnel\"\n" + ads).empty());
+  CHECK(warnings("[[tls.rules]]\nwhen = { host = \".b.example\" }\naction = "
+                 "\"terminate\"\n[[tls.rules]]\nwhen = { port = 443 }\naction = \"tunnel\"\n" +
+                 ads)
+            .empty());
+  CHECK(warnings("[[tls.rules]]\nwhen = { client = \"10.1.0.0/16\" }\naction = "
+                 "\"tunnel\"\n[[access.rules]]\nwhen = { client = \"10.2.0.0/16\", alpn = \"h2\" }\n")
+            .empty());
+  CHECK(warnings("[[tls.rules]]\nwhen = { port = 443 }\naction = \"tunnel\"\n[[access.rules]]\nwhen = { host "
+                 "= \"192.0.2.1\" }\n")
+            .empty());
+}
+
+TEST_CASE("S1, S28: with decrypt = false neither TLS rules nor hello conditions work") {
+  const std::string text = warnings(
+      "tls.decrypt = false\n[[tls.rules]]\naction = \"terminate\"\n[[access.rules]]\nname = \"ads\"\nwhen = "
+      "{ host = \".ads.example\" }\n");
+  CHECK(text.find("2:1: warning: tls.decrypt = false: the TLS rules are not applied") != std::string::npos);
+  CHECK(text.find("6:10: warning: rule \"ads\" can never match: with tls.decrypt = false") !=
+        std::string::npos);
+}
+
+TEST_CASE("S28: ports that are not redirected, names without SNI, empty lists") {
+  CHECK(warnings("[[access.rules]]\nname = \"p\"\nwhen = { port = [80, \"8000-8100\"] }\n")
+            .find("3:10: warning: rule \"p\" can never match: none of its ports") != std::string::npos);
+  CHECK(warnings("[[access.rules]]\nwhen = { port = \"400-500\" }\n").empty());
+  CHECK(warnings("[[access.rules]]\nname = \"n\"\nwhen = { sni = \"absent\", host = \"a.example\" }\n")
+            .find("3:10: warning: rule \"n\": without SNI") != std::string::npos);
+  CHECK(warnings("[[access.rules]]\nwhen = { sni = \"absent\", host = \"192.0.2.1\" }\n").empty());
+  CHECK(warnings("[[access.rules]]\nwhen = { host = \"@lists/e.txt\" }\n", {{"e.txt", "# nothing\n"}})
+            .find("2:17: warning: the list /etc/sluice/lists/e.txt is empty") != std::string::npos);
+  CHECK(warnings("[[access.rules]]\nwhen = { host = \"@lists/e.txt\" }\n",
+                 {{"e.txt", "||a.example^\n@@||b.example^\n##.x\n"}})
+            .find("/etc/sluice/lists/e.txt:2:1: warning: 1 lines of this Adblock list are left out") !=
+        std::string::npos);
+}

@@ -1,0 +1,50 @@
+// Loading a configuration from texts in memory, for tests.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "config/config.h"
+
+namespace sluice::testing {
+
+/// Files by path; the configuration is "/etc/sluice/rules.toml".
+struct Files {
+  std::map<std::string, std::string> texts;
+
+  [[nodiscard]] config::Loaded load() const {
+    const auto read = [this](const std::string& path, std::string& error) -> std::optional<std::string> {
+      const auto found = texts.find(path);
+      if (found != texts.end()) return found->second;
+      error = "No such file or directory";
+      return std::nullopt;
+    };
+    return config::load("/etc/sluice/rules.toml", read, 42);
+  }
+};
+
+inline config::Loaded load(const std::string& rules, std::map<std::string, std::string> lists = {}) {
+  Files files;
+  files.texts["/etc/sluice/rules.toml"] = rules;
+  for (auto& [name, text] : lists) files.texts["/etc/sluice/lists/" + name] = std::move(text);
+  return files.load();
+}
+
+inline std::string problems_of(const config::Loaded& loaded) {
+  std::string text;
+  for (const auto& problem : loaded.problems) text += problem.to_string() + "\n";
+  return text;
+}
+
+/// The policy of rules that must be right; `lists` are the files "@lists/NAME".
+inline std::shared_ptr<const rules::Policy> policy_of(const std::string& rules,
+                                                      std::map<std::string, std::string> lists = {}) {
+  const config::Loaded loaded = load(rules, std::move(lists));
+  REQUIRE_MESSAGE(loaded.config != nullptr, problems_of(loaded));
+  return loaded.config->policy;
+}
+
+}  // namespace sluice::testing
