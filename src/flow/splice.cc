@@ -82,6 +82,12 @@ Next on_timer(Session& session) {
   return close(session, half_closed ? CloseReason::half_closed_timeout : CloseReason::idle_timeout, Farewell::reset);
 }
 
+/// One direction has ended: from this moment the other has half_closed_timeout, however long nothing had passed before.
+void restart_timer(Session& session) {
+  session.active_us = session.world->kernel.now_us();
+  session.world->timers.start(session.timer, session.active_us + limit_us(session));
+}
+
 // --- ends and failures -----------------------------------------------------------------------------------------------
 
 /// An error of a socket, by the side that it belongs to.
@@ -122,6 +128,7 @@ Next receiver_failed(const Lane& lane, int sys_errno) {
   lane.relay.receiver_errno = sys_errno;
   lane.relay.ended = true;
   if (lane.opposite.ended) return side_failed(lane.session, !lane.up, sys_errno);
+  restart_timer(lane.session);
   return Next::wait;
 }
 
@@ -133,7 +140,7 @@ Next pass_on_end(const Lane& lane) {
   if (lane.opposite.receiver_errno != 0) return side_failed(lane.session, lane.up, lane.opposite.receiver_errno);
   if (lane.opposite.ended) return close(lane.session, CloseReason::finished, Farewell::in_order);
   lane.kernel().shutdown_write(lane.to);
-  lane.session.world->timers.start(lane.session.timer, lane.session.active_us + limit_us(lane.session));
+  restart_timer(lane.session);
   return Next::wait;
 }
 
