@@ -1,0 +1,53 @@
+"""`make demo` does what it promises: it ends well, and leaves nothing behind, also when it is interrupted.
+
+    demo/run makes its own three namespaces: client ── gateway ── origin
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+from lab import BINARY, REPO, deadline_s, run, wait_until
+
+DEMO = REPO / "demo" / "run"
+
+
+def start_demo(folder):
+    """In a session of its own, so that a signal to the group is what Ctrl-C in a terminal is."""
+    return subprocess.Popen([DEMO], env={**os.environ, "SLUICE_BIN": str(BINARY), "TMPDIR": str(folder)}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def left_behind(process, folder):
+    namespaces = [line for line in run("ip", "netns", "list").stdout.splitlines() if f"-demo-{process.pid}-" in line]
+    return namespaces + [str(path) for path in pathlib.Path(folder).iterdir()]
+
+
+def test_the_demo_ends_as_expected(tmp_path):
+    tmp_path.chmod(0o755)
+    process = start_demo(tmp_path)
+    output, _ = process.communicate(timeout=deadline_s(60))
+    assert process.returncode == 0, output
+    assert len(re.findall(r"^  ok  IPv[46]  ", output, re.M)) == 8, output
+    assert left_behind(process, tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["three namespaces", "the origin: nginx", "the client asks"])
+def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
+    tmp_path.chmod(0o755)
+    process = start_demo(tmp_path)
+    seen = []
+
+    def reached():
+        seen.append(process.stdout.readline())
+        assert seen[-1], "".join(seen)
+        return moment in seen[-1]
+
+    wait_until(reached, moment)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=deadline_s(30))
+    assert process.returncode == 130, output
+    assert left_behind(process, tmp_path) == []
