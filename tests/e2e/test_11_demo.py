@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 
 import pytest
 from lab import BINARY, REPO, deadline_s, run, wait_until
@@ -26,19 +27,25 @@ def left_behind(process, folder):
     return namespaces + [str(path) for path in pathlib.Path(folder).iterdir()]
 
 
-def test_the_demo_ends_as_expected(tmp_path):
-    tmp_path.chmod(0o755)
-    process = start_demo(tmp_path)
+@pytest.fixture
+def folder():
+    """A temporary folder that every user can enter (pytest's own are root's alone)."""
+    with tempfile.TemporaryDirectory(prefix="sluice-e2e-demo-") as name:
+        os.chmod(name, 0o755)
+        yield name
+
+
+def test_the_demo_ends_as_expected(folder):
+    process = start_demo(folder)
     output, _ = process.communicate(timeout=deadline_s(60))
     assert process.returncode == 0, output
     assert len(re.findall(r"^  ok  IPv[46]  ", output, re.M)) == 8, output
-    assert left_behind(process, tmp_path) == []
+    assert left_behind(process, folder) == []
 
 
 @pytest.mark.parametrize("moment", ["three namespaces", "the origin: nginx", "the client asks"])
-def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
-    tmp_path.chmod(0o755)
-    process = start_demo(tmp_path)
+def test_ctrl_c_leaves_nothing_behind(folder, moment):
+    process = start_demo(folder)
     seen = []
 
     def reached():
@@ -50,4 +57,4 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, moment):
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=deadline_s(30))
     assert process.returncode == 130, output
-    assert left_behind(process, tmp_path) == []
+    assert left_behind(process, folder) == []
