@@ -4,6 +4,7 @@
     client ── 2,000 connections ── gateway ── origin
 """
 
+import contextlib
 import os
 import random
 import resource
@@ -194,3 +195,126 @@ def test_two_workers_share_the_load(start, version, listen, connect):
 
     spent = wait_until(spread, "enough work to measure", 60)
     assert spent[1] >= 0.1 * sum(spent), f"processor ticks per thread: {spent}"
+
+
+# --- chaos: every ending at once, and nothing is left over -----------------------------------------------------------
+
+CHAOS_CONNECTIONS, CHAOS_THREADS = (200, 8) if QUICK else (800, 16)
+BLOCKED = hello.client_hello("blocked.example")
+SIZES = (0, 1, 1000, 65536, 300_000, 2_000_000)
+
+
+class ChaosClient:
+    """One connection with a life drawn from its seed. The origins echo, so what comes back is a prefix of what went."""
+
+    LIVES = ("whole", "whole", "moody_origin", "reset_halfway", "never_reads", "half_a_hello", "blocked", "refused")
+
+    def __init__(self, lab, version, faithful, moody, seed):
+        self.dice, self.came = random.Random(seed), bytearray()
+        self.life = self.dice.choice(self.LIVES)
+        self.data = HELLO + (_pattern * 2)[:self.dice.choice(SIZES)]
+        address = (moody if self.life == "moody_origin" else faithful).address
+        if self.life == "refused":
+            address = lab.new_origin_address(version)
+        self.peer = lab.connect(version, address, 8443, may_be_reset=True)
+        self.reader = threading.Thread(target=self.read)
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while piece := self.peer.sock.recv(self.dice.choice((1000, 65536, 1 << 20))):
+                self.came += piece
+
+    def live(self):
+        with contextlib.suppress(ConnectionError):
+            getattr(self, self.life)()
+        self.peer.reset()
+        assert self.data.startswith(bytes(self.came)), f"{self.life}: wrong bytes came back"
+
+    def send_and_read(self, data):
+        self.reader.start()
+        try:
+            self.peer.send(data).finish()
+        finally:
+            self.reader.join()
+
+    def whole(self):
+        self.send_and_read(self.data)
+        assert bytes(self.came) == self.data, f"{len(self.came)} of {len(self.data)} bytes came back"
+
+    def moody_origin(self):
+        self.send_and_read(self.data)
+
+    def reset_halfway(self):
+        self.peer.send(self.data[:self.dice.randrange(len(self.data))])
+
+    def never_reads(self):
+        self.peer.sock.settimeout(0.05)
+        with contextlib.suppress(TimeoutError):
+            self.peer.send(self.data)
+
+    def half_a_hello(self):
+        self.peer.send(HELLO[:self.dice.randrange(len(HELLO))])
+        assert self.peer.ending() == ("reset", b"")
+
+    def blocked(self):
+        self.peer.send(BLOCKED)
+        assert self.peer.ending() == ("reset", b"")
+
+    def refused(self):
+        self.send_and_read(self.data)
+        assert not self.came
+
+
+def echo(peer):
+    while piece := peer.sock.recv(65536):
+        peer.send(piece)
+    peer.finish()
+
+
+def moody_echo(peer):
+    dice = random.Random(peer.other_end()[1])
+    while piece := peer.sock.recv(65536):
+        peer.send(piece)
+        if dice.random() < 0.1:
+            return peer.reset()
+    peer.finish()
+
+
+def sockets_of(daemon):
+    found = 0
+    for fd in os.listdir(f"/proc/{daemon.process.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}").startswith("socket:")
+    return found
+
+
+def test_chaos_leaves_nothing_open(start, version, lab, listen):
+    seed = int(os.environ.get("SEED", 0)) or random.SystemRandom().randrange(1 << 32)
+    print(f"SEED={seed}")
+    daemon = start(tls_rule("blocked", "terminate", {"host": "blocked.example"}),
+                   gateway={"workers": 2}, limits={"hello_timeout": "500ms"})
+    before = sockets_of(daemon)
+    faithful, moody = listen(version, 8443).serve(echo), listen(version, 8443).serve(moody_echo)
+    numbers, problems, lock = iter(range(CHAOS_CONNECTIONS)), [], threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            try:
+                ChaosClient(lab, version, faithful, moody, seed + number).live()
+            except Exception as error:
+                problems.append(f"SEED={seed + number}: {error!r}")
+
+    threads = [threading.Thread(target=work) for _ in range(CHAOS_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems, f"{len(problems)} of {CHAOS_CONNECTIONS}: {problems[:3]}"
+    wait_until(lambda: daemon.counters().get("connections_open", 0) == 0, "every connection to end", 20)
+    counters = daemon.counters()
+    wait_until(lambda: len(daemon.lines()) == counters["connections_finished"], "a record for each")
+    assert sockets_of(daemon) == before

@@ -4,6 +4,7 @@
                                         └── access log: file, stdout, a FIFO that nobody reads
 """
 
+import contextlib
 import datetime
 import json
 import os
@@ -75,17 +76,13 @@ def test_S35_hostile_names_stay_inside_their_field(start, version, listen, conne
     """Whatever is done with the connection, it leaves one line, and the line is JSON with its fields in place."""
     text = HOSTILE[kind]
     daemon = start(tls={"non_tls": "terminate"})
-    origin = listen(version)
+    origin = listen(version).serve(lambda peer: peer.receive_all())
     client = connect(version, origin.address)
     client.send(hello.client_hello(text if field == "sni" else "www.example.com",
                                    alpn=(text[:255], b"h2") if field == "alpn" else ("h2",)))
-    client.finish()
-    client.sock.settimeout(5)
-    try:
-        origin.accept(1).close()
-    except AssertionError:
-        pass  # a name like that may be refused; the log is what this test is about
-    client.ending()
+    with contextlib.suppress(OSError):
+        client.finish()
+    client.ending()  # a name like that may be refused, or let through; the log is what this test is about
     record = daemon.record_of(client)
     assert len(daemon.lines()) == 1
     raw = daemon.log.read_bytes()
