@@ -501,7 +501,10 @@ class Peer:
 
     def finish(self):
         """No more from this side (FIN); the other direction stays open."""
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionResetError(*error.args) from None  # ENOTCONN: it had been reset
         return self
 
     def reset(self):
