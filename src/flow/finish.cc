@@ -26,6 +26,7 @@ void leave_room(Session& session) {
       session.world->relay_memory_bytes -= relay->spill.size;
     }
   }
+  session.world->relay_memory_bytes -= session.replay.size();
   session.replay = {};
   session.hello.reset();
   session.room.emplace<FinishRoom>();

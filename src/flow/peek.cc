@@ -22,6 +22,18 @@ Next done(Session& session) {
   return Next::go;
 }
 
+/// What is peeked counts as relay memory: many clients with large hellos must not fill the machine.
+bool keep(Session& session, std::span<const uint8_t> bytes) {
+  World& world = *session.world;
+  if (world.relay_memory_bytes + bytes.size() > world.relay_memory_max_bytes) {
+    ++world.counters.relay_memory_limit_hits;
+    return false;
+  }
+  world.relay_memory_bytes += bytes.size();
+  session.replay.insert(session.replay.end(), bytes.begin(), bytes.end());
+  return true;
+}
+
 Next enter(Session& session) {
   World& world = *session.world;
   ++world.counters.peeks;
@@ -63,8 +75,9 @@ Next peek(Session& session, const Answer* answer) {
   const bool timed_out = session.silent || session.hello_incomplete;
   if (answer->result > 0) {
     const auto bytes = world.kernel.received(answer->result, answer->flags);
-    session.replay.insert(session.replay.end(), bytes.begin(), bytes.end());
+    const bool kept = keep(session, bytes);
     world.kernel.release(answer->flags);
+    if (!kept) return close(session, record::CloseReason::overload, Farewell::reset, "relay_memory");
     session.silent = false;  // it spoke just in time
     session.hello_incomplete = false;
     if (!timed_out) return read(session);

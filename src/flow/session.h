@@ -121,7 +121,7 @@ struct Session {
   rules::Decision decision;
   std::unique_ptr<hello::ClientHello> hello;  // from peek to decide only
   std::unique_ptr<Seen> seen;                 // from decide to finish
-  std::vector<uint8_t> replay;                // what was peeked and is owed to the origin
+  std::vector<uint8_t> replay;                // what was peeked and is owed to the origin; counted as relay memory
   uint64_t bytes_up = 0;
   uint64_t bytes_down = 0;
   uint32_t peek_us = UINT32_MAX;     // UINT32_MAX: it did not happen

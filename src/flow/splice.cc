@@ -328,6 +328,7 @@ Next enter(Session& session) {
   session.active_us = session.world->kernel.now_us();
   session.world->timers.start(session.timer, session.active_us + limit_us(session));
   const std::vector<uint8_t> replay = std::exchange(session.replay, {});
+  session.world->relay_memory_bytes -= replay.size();
   const Lane up = lane(session, Direction::up);
   const Lane down = lane(session, Direction::down);
   wait_for_source(down);

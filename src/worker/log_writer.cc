@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -85,7 +86,10 @@ std::unique_ptr<LogWriter> LogWriter::open(const std::string& to, size_t queues,
     error = std::string("cannot make an eventfd for the log: ") + std::strerror(errno);
     return nullptr;
   }
-  self->thread_ = std::thread([writer = self.get()] { writer->run(); });
+  self->thread_ = std::thread([writer = self.get()] {
+    pthread_setname_np(pthread_self(), "log-writer");
+    writer->run();
+  });
   return self;
 }
 

@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,6 +96,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
 
   static void on_wake(void* owner, int32_t result, uint32_t flags);
   void admit(int client_fd);
+  void say_overload();
   void use_config(std::shared_ptr<const config::Config> config);
   void drop_unused_rulings();
   void take_messages();
@@ -120,6 +122,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   std::array<char, record::line_bytes_max> line_{};
   uint64_t log_handed_over_us_ = 0;
   uint64_t streamed_before_ = 0;
+  uint64_t overload_said_us_ = 0;
   int64_t wall_minute_ = -1;
   State state_ = State::serving;
   uint64_t drain_until_us_ = UINT64_MAX;
@@ -192,7 +195,7 @@ void Worker::Thread::admit(int client_fd) {
   if (session == nullptr) {
     ++counters_.session_limit_hits;
     ring_->close_with_reset(client_fd);
-    return;
+    return say_overload();
   }
   io::Accepted about;
   if (ring_->describe(client_fd, ruling.judge.policy().needs_interface(), about) != 0) {
@@ -203,6 +206,15 @@ void Worker::Thread::admit(int client_fd) {
     return;
   }
   flow::begin(world_, ruling, *session, client_fd, about);
+}
+
+/// Once a minute at the most: a full table is no reason to fill the journal as well.
+void Worker::Thread::say_overload() {
+  const uint64_t now_us = ring_->now_us();
+  if (overload_said_us_ != 0 && now_us - overload_said_us_ < 60'000'000) return;
+  overload_said_us_ = now_us;
+  worker_.options_.log->warning("worker {}: all {} connections are taken; new ones are refused (limits.connections, "
+                                "LimitNOFILE=)", worker_.options_.index, worker_.options_.sessions_max);
 }
 
 void Worker::Thread::write(const record::ConnectionRecord& record) {
@@ -303,6 +315,8 @@ bool Worker::start(std::string& error) {
   };
   auto started = std::make_shared<Started>();
   thread_ = std::thread([this, started] {
+    // What `top -H` shows.
+    pthread_setname_np(pthread_self(), ("worker-" + std::to_string(options_.index)).c_str());
     std::string failure;
     const auto answer = [&](bool ok) {
       const std::lock_guard lock(started->mutex);
