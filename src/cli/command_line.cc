@@ -9,6 +9,7 @@
 
 #include "base/utf8.h"
 #include "cli/check.h"
+#include "cli/explain.h"
 #include "cli/version.h"
 
 namespace sluice::cli {
@@ -25,6 +26,22 @@ Examples:
   sluice check -c ./rules.toml
   sluice check --kernel-values | grep ^lan=)";
 
+constexpr char explain_footer[] = R"(
+For one connection, says what each event decides, which rule did it, and why each earlier rule did not match. What is
+not given is absent: without --sni the ClientHello names no server.
+
+With --pcap, one line for each TLS connection in a capture (pcap or pcapng, - for standard input). With --log, one line
+for each connection in an access log of Sluice's own in JSON. With --against FILE2 as well, only those connections that
+the rules of FILE2 would treat differently.
+
+Examples:
+  sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --sni www.example.com
+  sluice explain -c new.toml --client 2001:db8::7 --to '[2001:db8::1]:443' --sni x.example --alpn h2,http/1.1
+  sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --no-tls
+  sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --sni x.example --at '2026-11-21 09:00'
+  sluice explain --pcap lan.pcapng --interface eth1
+  sluice explain --log /var/log/sluice/access.log --against new.toml)";
+
 void add_config_option(CLI::App& command, std::string& file) {
   command.add_option("-c,--config", file, "The configuration")->type_name("FILE")->capture_default_str();
 }
@@ -34,6 +51,70 @@ void define_check(CLI::App& command, CheckOptions& options) {
   command.add_flag("--kernel-values", options.kernel_values,
                    "Print what kernel-setup needs, as key=value lines that a shell can read");
   command.footer(check_footer);
+}
+
+void define_explain(CLI::App& command, ExplainOptions& options) {
+  add_config_option(command, options.config_file);
+  const std::string one = "One connection";
+  CLI::Option* const client =
+      command.add_option("--client", options.client, "Who connects")->type_name("ADDR")->group(one);
+  CLI::Option* const to =
+      command.add_option("--to", options.destination, "Where to: 192.0.2.1:443 or [2001:db8::1]:443")
+          ->type_name("ADDR:PORT")
+          ->group(one);
+  client->needs(to);
+  to->needs(client);
+  CLI::Option* const sni = command.add_option("--sni", options.sni, "The server name in the ClientHello")
+                               ->type_name("NAME")
+                               ->group(one);
+  CLI::Option* const alpn =
+      command.add_option("--alpn", options.alpn, "Protocols that the client offers, comma-separated")
+          ->type_name("LIST")
+          ->group(one);
+  CLI::Option* const version = command
+                                   .add_option("--tls-version", options.tls_versions,
+                                               "TLS versions that the client offers, comma-separated")
+                                   ->type_name("LIST")
+                                   ->capture_default_str()
+                                   ->group(one);
+  CLI::Option* const ja4 = command.add_option("--ja4", options.ja4, "The fingerprint of the ClientHello")
+                               ->type_name("JA4")
+                               ->group(one);
+  CLI::Option* const ech =
+      command.add_flag("--ech", options.ech, "The ClientHello has the ECH extension")->group(one);
+  CLI::Option* const no_tls =
+      command.add_flag("--no-tls", options.no_tls, "The client does not speak TLS, or says nothing")
+          ->group(one);
+  for (CLI::Option* of_hello : {sni, alpn, version, ja4, ech}) no_tls->excludes(of_hello);
+  command.add_option("--interface", options.interface, "The LAN interface on which it comes in")
+      ->type_name("IF");
+  command
+      .add_option("--at", options.at,
+                  "Local time for schedules: 'YYYY-MM-DD HH:MM' (default: now; for --pcap and --log, when it "
+                  "happened)")
+      ->type_name("TIME");
+
+  const std::string many = "Many connections";
+  CLI::Option* const pcap =
+      command.add_option("--pcap", options.pcap_file, "A packet capture")->type_name("FILE")->group(many);
+  CLI::Option* const all_ports = command
+                                     .add_flag("--all-ports", options.all_ports,
+                                               "Of the capture, all TCP ports, not only gateway.tls_ports")
+                                     ->group(many);
+  CLI::Option* const log =
+      command.add_option("--log", options.log_file, "An access log in JSON, - for standard input")
+          ->type_name("FILE")
+          ->group(many);
+  CLI::Option* const against = command
+                                   .add_option("--against", options.against_file,
+                                               "Another configuration: show only what it would change")
+                                   ->type_name("FILE2")
+                                   ->group(many);
+  all_ports->needs(pcap);
+  pcap->excludes(client)->excludes(log);
+  log->excludes(client);
+  (void)against;
+  command.footer(explain_footer);
 }
 
 /// What reached the reader counts: a full disk or a closed pipe makes a command fail.
@@ -75,6 +156,10 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
   check_options.config_file = default_config_file;
   CLI::App* const check_command = app.add_subcommand("check", "Find every error in the configuration");
   define_check(*check_command, check_options);
+  ExplainOptions explain_options;
+  explain_options.config_file = default_config_file;
+  CLI::App* const explain_command = app.add_subcommand("explain", "Which rule decides, and why");
+  define_explain(*explain_command, explain_options);
   CLI::App* const version_command =
       app.add_subcommand("version", "Versions, accelerations, and what the kernel allows");
 
@@ -91,6 +176,7 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
   }
   if (run_command != nullptr && *run_command) return run_daemon(run_config);
   if (*check_command) return with_output_flushed(check(check_options));
+  if (*explain_command) return with_output_flushed(explain(explain_options));
   if (*version_command) fmt::print("{}", version_text());
   return with_output_flushed(exit_ok);
 }

@@ -1,0 +1,192 @@
+#include "cli/explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "cli/capture.h"
+#include "cli/check.h"
+#include "cli/command_line.h"
+#include "cli/explain_many.h"
+#include "cli/explain_one.h"
+#include "cli/text.h"
+#include "cli/verdict.h"
+
+namespace sluice::cli {
+namespace {
+
+int complain(int code, std::string_view message) {
+  fmt::print(stderr, "sluice explain: {}\n", printable(message));
+  return code;
+}
+
+void print_line(std::string_view line) { fmt::print("{}\n", line); }
+
+/// The client's side of a connection, from the options. nullopt with `error` set when one of them makes no
+/// sense.
+std::optional<Connection> described(const ExplainOptions& options, std::string& error) {
+  const auto failed = [&](std::string message) {
+    error = std::move(message);
+    return std::nullopt;
+  };
+  Connection connection;
+  const auto client = IpAddress::parse(options.client);
+  if (!client) return failed(fmt::format("--client '{}' is not an address", options.client));
+  const auto destination = Endpoint::parse(options.destination);
+  if (!destination)
+    return failed(fmt::format("--to '{}' is not an address and a port: 192.0.2.1:443 or [2001:db8::1]:443",
+                              options.destination));
+  if (client->is_v4() != destination->address.is_v4())
+    return failed("--client and --to are of different families: one connection has only one");
+  connection.client = {*client, 0};
+  connection.destination = *destination;
+  connection.interface = options.interface;
+  connection.ja4 = options.ja4;
+  if (options.no_tls) {
+    connection.first_bytes = hello::Malformed::not_tls;
+    return connection;
+  }
+  hello::ClientHello hello;
+  hello.has_ech = options.ech;
+  hello.alpn = split_list(options.alpn);
+  for (const std::string& text : split_list(options.tls_versions)) {
+    const auto version = parse_tls_version(text);
+    if (!version) return failed(fmt::format("--tls-version '{}': versions are 1.0, 1.1, 1.2 and 1.3", text));
+    hello.versions.push_back(*version);
+  }
+  std::sort(hello.versions.rbegin(), hello.versions.rend());
+  if (options.sni) {
+    hello.sni = *options.sni;
+    std::transform(hello.sni.begin(), hello.sni.end(), hello.sni.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    if (hello.sni.ends_with('.')) hello.sni.pop_back();
+    hello.has_sni = !hello.sni.empty();
+    if (!hello.has_sni || hello.sni.size() > limits::host_bytes_max)
+      return failed(fmt::format("--sni '{}' is not a host name", *options.sni));
+  }
+  connection.first_bytes = std::move(hello);
+  return connection;
+}
+
+int64_t now_us() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count();
+}
+
+/// Everything that a capture can tell, and why not more.
+Seen seen_of(const Beginning& beginning, const std::string& interface,
+             const std::optional<rules::LocalTime>& at) {
+  Seen seen;
+  seen.time_us = beginning.time_us;
+  seen.connection.client = beginning.client;
+  seen.connection.destination = beginning.destination;
+  seen.connection.interface = interface;
+  seen.connection.now = at ? *at : local_time(beginning.time_us);
+  if (const auto* const hello = std::get_if<hello::ClientHello>(&beginning.first_bytes)) {
+    seen.connection.first_bytes = *hello;
+  } else if (const auto* const malformed = std::get_if<hello::Malformed>(&beginning.first_bytes)) {
+    seen.connection.first_bytes = *malformed;
+    seen.note = hello::is_tls_like(*malformed) ? "malformed ClientHello" : "not TLS";
+  } else {
+    seen.note = text_of(std::get<Incomplete>(beginning.first_bytes));
+  }
+  return seen;
+}
+
+int explain_capture(const ExplainOptions& options, Report& report, const config::Config& config,
+                    const std::optional<rules::LocalTime>& at) {
+  const std::vector<uint16_t>& ports = config.gateway.tls_ports;
+  const auto is_wanted = [&](const Endpoint& destination) {
+    return options.all_ports || std::find(ports.begin(), ports.end(), destination.port) != ports.end();
+  };
+  CaptureSummary summary;
+  std::string error;
+  const bool is_whole = read_capture(
+      options.pcap_file, is_wanted,
+      [&](const Beginning& beginning) { report.add(seen_of(beginning, options.interface, at)); }, summary,
+      error);
+  if (summary.packets > 0 || is_whole) {
+    std::string rest;
+    if (summary.begun_before > 0)
+      rest += fmt::format("; {} begun before the capture", counted(summary.begun_before, "connection"));
+    if (summary.fragments > 0) rest += fmt::format("; {} skipped", counted(summary.fragments, "IP fragment"));
+    if (summary.malformed > 0)
+      rest += fmt::format("; {} skipped", counted(summary.malformed, "malformed packet"));
+    fmt::print(stderr, "{} in {}{}\n", report.summary(), counted(summary.packets, "packet"), rest);
+  }
+  return is_whole ? int{exit_ok} : complain(exit_problem, options.pcap_file + ": " + error);
+}
+
+int explain_log(const ExplainOptions& options, Report& report, const std::optional<rules::LocalTime>& at) {
+  std::ifstream file;
+  if (options.log_file != "-") file.open(options.log_file);
+  std::istream& log = options.log_file == "-" ? std::cin : file;
+  if (!log) return complain(exit_problem, options.log_file + ": cannot be opened");
+  int code = exit_ok;
+  size_t number = 0;
+  std::string line;
+  while (std::getline(log, line)) {
+    ++number;
+    if (line.empty()) continue;
+    std::string error;
+    auto seen = read_log_line(line, error);
+    if (!seen) {
+      code = complain(exit_problem, fmt::format("{}:{}: {}", options.log_file, number, error));
+      continue;
+    }
+    if (at) seen->connection.now = *at;
+    if (!options.interface.empty()) seen->connection.interface = options.interface;
+    report.add(*seen);
+  }
+  if (log.bad()) code = complain(exit_problem, options.log_file + ": cannot be read to its end");
+  fmt::print(stderr, "{}\n", report.summary());
+  return code;
+}
+
+}  // namespace
+
+int explain(const ExplainOptions& options) {
+  std::optional<rules::LocalTime> at;
+  if (!options.at.empty()) {
+    at = parse_local_time(options.at);
+    if (!at)
+      return complain(exit_usage, fmt::format("--at '{}' is not a time: 'YYYY-MM-DD HH:MM'", options.at));
+  }
+  const bool is_many = !options.pcap_file.empty() || !options.log_file.empty();
+  std::optional<Connection> one;
+  if (!is_many) {
+    if (options.client.empty())
+      return complain(exit_usage, "say what to explain: --client and --to, --pcap, or --log");
+    std::string error;
+    one = described(options, error);
+    if (!one) return complain(exit_usage, error);
+    one->now = at ? *at : local_time(now_us());
+  }
+
+  const auto config = load_or_complain(options.config_file);
+  if (!config) return exit_problem;
+  std::shared_ptr<const config::Config> against;
+  if (!options.against_file.empty()) {
+    against = load_or_complain(options.against_file);
+    if (!against) return exit_problem;
+  }
+  if (one) {
+    fmt::print("{}", explain_one(*config, *one));
+    if (against)
+      fmt::print("\nagainst {}:\n{}", printable(options.against_file), explain_one(*against, *one));
+    return exit_ok;
+  }
+  Report report(config, against, print_line);
+  return options.pcap_file.empty() ? explain_log(options, report, at)
+                                   : explain_capture(options, report, *config, at);
+}
+
+}  // namespace sluice::cli

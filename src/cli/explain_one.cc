@@ -1,0 +1,85 @@
+#include "cli/explain_one.h"
+
+#include <fmt/format.h>
+
+#include "base/utf8.h"
+#include "rules/explain.h"
+
+namespace sluice::cli {
+namespace {
+
+using rules::RuleReason;
+
+const char* shown(RuleReason::Outcome outcome) {
+  switch (outcome) {
+    case RuleReason::Outcome::matched:
+      return "MATCH";
+    case RuleReason::Outcome::not_matched:
+      return "no";
+    case RuleReason::Outcome::deferred:
+      return "not yet";
+  }
+  return "?";
+}
+
+/// One line per rule: `  no       tls rule "Banks" (line 12, tunnel-sni): why`.
+std::string shown_table(const char* table, const rules::TableReasons& reasons) {
+  if (!reasons.read) return fmt::format("  {} rules: not read: {}\n", table, printable(reasons.why_not_read));
+  std::string text;
+  for (const RuleReason& rule : reasons.rules) {
+    const bool is_default = rule.rule == rules::rule_default;
+    const std::string name = is_default ? fmt::format("{} default", table)
+                                        : fmt::format("{} rule \"{}\"", table, printable(rule.name));
+    const std::string where = rule.line != 0 ? fmt::format("line {}, ", rule.line) : "";
+    text += fmt::format("  {:<8} {} ({}{})", shown(rule.outcome), name, where, rule.action);
+    if (!rule.reason.empty()) text += ": " + printable(rule.reason);
+    text += '\n';
+  }
+  return text;
+}
+
+std::string shown_event(const rules::Explanation& explanation, const char* title) {
+  return fmt::format("{}\n", title) + shown_table("access", explanation.access) +
+         shown_table("tls", explanation.tls);
+}
+
+std::string hello_title(const Connection& connection, std::string_view ja4) {
+  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
+  if (hello == nullptr) return "hello event: the client does not speak TLS";
+  std::string title = "hello event: ";
+  title += hello->has_sni ? "SNI " + printable(hello->sni) : "no SNI";
+  for (const std::string& protocol : hello->alpn)
+    title += (&protocol == &hello->alpn.front() ? ", ALPN " : ",") + printable(protocol);
+  if (hello->has_ech) title += ", ECH";
+  if (!ja4.empty()) title += ", JA4 " + printable(ja4);
+  return title;
+}
+
+std::string shown_result(const Verdict& verdict) {
+  const char* const effect =
+      verdict.closes ? "closed, nothing is sent to the origin" : "passed through, nothing inside is scanned";
+  return fmt::format("=> {} by {}: {}\n", rules::to_string(verdict.action), printable(verdict.by), effect);
+}
+
+}  // namespace
+
+std::string explain_one(const config::Config& config, const Connection& connection) {
+  const std::string where = connection.interface.empty() ? "" : " on " + printable(connection.interface);
+  const std::string title = fmt::format("connect event: {}{} to {}", connection.client.address.to_string(),
+                                        where, connection.destination.to_string());
+  const rules::Policy& policy = *config.policy;
+  std::string text =
+      shown_event(rules::explain(policy, connect_facts(connection), rules::Event::connect), title.c_str());
+
+  rules::Judge judge(config.policy);
+  const Verdict verdict = verdict_of(judge, config.tls, connection);
+  if (verdict.at_connect.action == rules::Action::peek) {
+    text += "  -> the ClientHello is read\n";
+    const std::string ja4 = fingerprint_of(connection);
+    text += shown_event(rules::explain(policy, hello_facts(connection, ja4), rules::Event::hello),
+                        hello_title(connection, ja4).c_str());
+  }
+  return text + shown_result(verdict);
+}
+
+}  // namespace sluice::cli
