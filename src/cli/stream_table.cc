@@ -110,9 +110,10 @@ void StreamTable::take_payload(Stream& stream, int32_t offset, const Segment& se
   if (payload.empty() || at > limits::hello_wire_bytes_max) return;
   if (at > stream.bytes.size()) {
     if (stream.ahead.size() >= segments_ahead_max) return;
-    std::vector<uint8_t>& kept = stream.ahead[at];
+    const auto [place, is_new] = stream.ahead.try_emplace(at);
+    std::vector<uint8_t>& kept = place->second;
     if (kept.size() >= payload.size()) return;
-    bytes_kept_ += payload.size() - kept.size();
+    bytes_kept_ += payload.size() - kept.size() + (is_new ? segment_overhead_bytes : 0);
     kept.assign(payload.begin(), payload.end());
     return;
   }
@@ -120,7 +121,7 @@ void StreamTable::take_payload(Stream& stream, int32_t offset, const Segment& se
   while (!stream.is_told && !stream.ahead.empty() && stream.ahead.begin()->first <= stream.bytes.size()) {
     auto next = stream.ahead.extract(stream.ahead.begin());
     append(stream, next.key(), next.mapped());
-    bytes_kept_ -= next.mapped().size();
+    bytes_kept_ -= next.mapped().size() + segment_overhead_bytes;
   }
 }
 
@@ -148,7 +149,7 @@ void StreamTable::tell(Stream& stream,
   stream.is_told = true;
   found_({stream.time_us, stream.key.client, stream.key.destination, std::move(first_bytes)});
   bytes_kept_ -= stream.bytes.size();
-  for (const auto& [offset, bytes] : stream.ahead) bytes_kept_ -= bytes.size();
+  for (const auto& [offset, bytes] : stream.ahead) bytes_kept_ -= bytes.size() + segment_overhead_bytes;
   stream.bytes = {};
   stream.ahead.clear();
   stream.reader = {};

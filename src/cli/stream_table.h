@@ -43,7 +43,10 @@ class StreamTable {
  public:
   static constexpr size_t streams_max = 65'536;
   static constexpr size_t bytes_max = 64 * 1024 * 1024;
-  static constexpr size_t segments_ahead_max = 128;  // per connection; a hello of 64 KiB is about 45 segments
+  // Per connection. A hello of 64 KiB is about 45 segments; a client may send smaller ones.
+  static constexpr size_t segments_ahead_max = 1024;
+  // What keeping one costs besides its bytes: a node of the map and an allocation.
+  static constexpr size_t segment_overhead_bytes = 96;
 
   using IsWanted = std::function<bool(const Endpoint& destination)>;
   using Found = std::function<void(const Beginning&)>;
