@@ -280,7 +280,6 @@ def made_place(tmp_path_factory):
 
 @pytest.fixture
 def place(made_place):
-    made_place.reset()
     made_place.server(made_place.origin)
     yield made_place
     made_place.reset()
