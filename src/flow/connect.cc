@@ -91,8 +91,14 @@ Next on_dialled(Session& session, int32_t result) {
 
 /// The watch has answered: because the client is gone, or because it was cancelled.
 Next on_watch(Session& session, int32_t result) {
-  if (result > 0) return close(session, CloseReason::client_reset, Farewell::reset);
+  if (result > 0 && (result & (POLLERR | POLLHUP)) != 0) {
+    const int sys_errno = -session.world->kernel.connect_outcome(session.client_fd);
+    const bool vanished = sys_errno == ETIMEDOUT || sys_errno == EHOSTUNREACH || sys_errno == ENETUNREACH;
+    return vanished ? close(session, CloseReason::client_vanished, Farewell::reset, errno_name(sys_errno))
+                    : close(session, CloseReason::client_reset, Farewell::reset);
+  }
   if (std::get<ConnectRoom>(session.room).connected) return connected(session);
+  session.world->kernel.poll(session.up, session.client_fd, 0);
   return Next::wait;
 }
 

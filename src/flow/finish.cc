@@ -180,6 +180,18 @@ Next on_joined(Session& session) {
 
 }  // namespace
 
+void hurry(Session& session) {
+  session.farewell = Farewell::reset;
+  switch (auto& room = std::get<FinishRoom>(session.room); room.stage) {
+    case FinishRoom::Stage::joining: break;  // its answers are on their way
+    case FinishRoom::Stage::alerting: session.world->kernel.cancel(session.up); break;
+    case FinishRoom::Stage::delivering:
+      room.give_up_us = 0;
+      session.world->timers.start(session.timer, session.world->kernel.now_us());
+      break;
+  }
+}
+
 Next finish(Session& session, const Answer* answer) {
   if (answer == nullptr) {
     leave_room(session);

@@ -78,7 +78,7 @@ void begin(World& world, Ruling& ruling, Session& session, int client_fd, const 
 }
 
 void end(Session& session, record::CloseReason reason) {
-  if (session.step == Step::finish) return;  // on its way already; whoever stops the worker waits or leaves
+  if (session.step == Step::finish) return hurry(session);
   close(session, reason, Farewell::reset);
   session.step = Step::finish;
   advance(session, nullptr);

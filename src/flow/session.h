@@ -152,6 +152,9 @@ Next connect(Session& session, const Answer* answer);
 Next splice(Session& session, const Answer* answer);
 Next finish(Session& session, const Answer* answer);
 
+/// Ends the waiting of a session that is in finish already: its reason stays, its client is reset.
+void hurry(Session& session);
+
 /// Where a step says how the connection ends: `return close(session, …)`.
 Next close(Session& session, record::CloseReason reason, Farewell farewell, const char* detail = "");
 /// The name of an errno ("ECONNREFUSED"), static.
