@@ -202,7 +202,7 @@ void FakeKernel::connect(io::Op& op, int fd, const Endpoint& to) {
       complain("connect on a socket that was dialled before");
     connection->dialled_ = true;
     dialled_.push_back(to);
-    if (on_dial) waiting.dial = on_dial(op.owner, to, *connection);
+    if (on_dial) connection->dial_ = on_dial(op.owner, to, *connection);
   }
   start(waiting, "connect");
 }
@@ -221,28 +221,47 @@ void FakeKernel::cancel(io::Op& op) {
 // --- ring operations: performed
 // --------------------------------------------------------------------------------------
 
+bool FakeKernel::dial_decided(const Connection& connection) const {
+  return !connection.dial_.never && connection.dial_.at_us <= now_us_;
+}
+
+/// What poll() sees.
+uint32_t FakeKernel::events_of(int fd, uint32_t wanted) const {
+  if (const auto listener = listeners_.find(fd); listener != listeners_.end())
+    return listener->second.readable ? uint32_t{POLLIN} : 0;
+  const Connection& connection = *connections_.at(fd);
+  if (connection.established_) return connection.events() & (wanted | POLLERR | POLLHUP);
+  if (!dial_decided(connection)) return 0;
+  return connection.dial_.result == 0 ? wanted & POLLOUT : (wanted & POLLOUT) | POLLERR | POLLHUP;
+}
+
 bool FakeKernel::ready(const Waiting& waiting) const {
   switch (waiting.kind) {
     case Kind::accept:
       return !listeners_.at(waiting.fd).offers.empty();
     case Kind::connect:
-      return !waiting.dial.never && waiting.dial.at_us <= now_us_;
+      return dial_decided(*connections_.at(waiting.fd));
     case Kind::receive:
       return connections_.at(waiting.fd)->readable_now();
     case Kind::poll:
-      if (const auto listener = listeners_.find(waiting.fd); listener != listeners_.end())
-        return listener->second.readable;
-      return (connections_.at(waiting.fd)->events() & (waiting.events | POLLERR | POLLHUP)) != 0;
+      return events_of(waiting.fd, waiting.events) != 0;
   }
   return false;
 }
 
 bool FakeKernel::can_execute(const Waiting& waiting) {
   if (waiting.cancelled || ready(waiting)) return true;
-  // A poll that wakes up for nothing; a receive that was waiting when its socket became nonblocking.
-  const bool may_be_spurious = waiting.kind == Kind::poll ||
-                               (waiting.kind == Kind::receive && connections_.at(waiting.fd)->nonblocking_);
-  return may_be_spurious && random_.chance(chaos.spurious_poll);
+  switch (waiting.kind) {
+    case Kind::accept:
+      return false;
+    case Kind::connect:
+      return random_.chance(chaos.early_connect);
+    case Kind::receive:  // it was waiting when its socket became nonblocking
+      return connections_.at(waiting.fd)->nonblocking_ && random_.chance(chaos.spurious_poll);
+    case Kind::poll:
+      return waiting.events != 0 && random_.chance(chaos.spurious_poll);
+  }
+  return false;
 }
 
 bool FakeKernel::execute_one() {
@@ -267,13 +286,14 @@ void FakeKernel::execute(size_t index) {
       return execute_accept(index);
     case Kind::receive:
       return is_ready ? execute_receive(index) : finish(index, -EAGAIN, 0);
-    case Kind::connect:
-      if (waiting.dial.result == 0) connections_.at(waiting.fd)->established_ = true;
-      return finish(index, waiting.dial.result, 0);
+    case Kind::connect: {
+      Connection& connection = *connections_.at(waiting.fd);
+      if (!is_ready || random_.chance(chaos.early_connect)) return finish(index, 0, 0);  // connect_outcome() knows
+      connection.established_ = connection.dial_.result == 0;
+      return finish(index, connection.dial_.result, 0);
+    }
     case Kind::poll: {
-      uint32_t events = POLLIN;
-      if (!listeners_.contains(waiting.fd))
-        events = connections_.at(waiting.fd)->events() & (waiting.events | POLLERR | POLLHUP);
+      const uint32_t events = events_of(waiting.fd, waiting.events);
       return finish(index, static_cast<int32_t>(events != 0 ? events : waiting.events), 0);
     }
   }
@@ -327,9 +347,11 @@ bool FakeKernel::deliver() {
 
 uint64_t FakeKernel::next_us() const {
   uint64_t at_us = UINT64_MAX;
-  for (const Waiting& waiting : waiting_)
-    if (waiting.kind == Kind::connect && !waiting.dial.never)
-      at_us = std::min(at_us, std::max(waiting.dial.at_us, now_us_));
+  for (const Waiting& waiting : waiting_) {
+    const auto at = connections_.find(waiting.fd);
+    if (at == connections_.end() || at->second->established_ || at->second->dial_.never) continue;
+    if (at->second->dial_.at_us > now_us_) at_us = std::min(at_us, at->second->dial_.at_us);
+  }
   return at_us;
 }
 
@@ -369,6 +391,15 @@ int FakeKernel::origin_socket(const io::OriginSocket& options) {
   const int fd = next_fd_++;
   connections_[fd] = std::make_unique<Connection>(fd, false);
   return fd;
+}
+
+int FakeKernel::connect_outcome(int fd) {
+  Connection* connection = open_connection(fd, "connect_outcome");
+  if (connection == nullptr) return -EBADF;
+  if (connection->established_) return 0;
+  if (!dial_decided(*connection)) return -EINPROGRESS;
+  connection->established_ = connection->dial_.result == 0;
+  return connection->dial_.result;
 }
 
 void FakeKernel::set_nonblocking(int fd) {

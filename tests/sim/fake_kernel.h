@@ -42,6 +42,7 @@ struct Chaos {
   double spurious_poll = 0;
   double reorder = 0;  // completions do not come in the order in which they happened
   double pipe_denied = 0;
+  double early_connect = 0;  // connect answers 0 before the dial is decided, as the ring does on an ICMP error
   double cancel_loses = 0;  // the operation answers as if it had not been cancelled, if it can
 };
 
@@ -62,6 +63,13 @@ class ByteQueue {
  private:
   Bytes bytes_;
   size_t head_ = 0;
+};
+
+/// What becomes of a dial.
+struct DialOutcome {
+  int result = 0;      // 0 or -errno
+  bool never = false;  // no answer at all
+  uint64_t at_us = 0;  // not before
 };
 
 /// A TCP connection of the gateway and the far end's view of it. Stays when the gateway closes it, so that
@@ -120,6 +128,7 @@ class Connection {
   int fd_;
   bool established_;
   bool dialled_ = false;
+  DialOutcome dial_;
   bool nonblocking_ = false;
   bool shut_write_ = false;
   bool closed_ = false;
@@ -134,13 +143,6 @@ class Connection {
   bool vanished_ = false;
   uint64_t bytes_sent_ = 0;
   uint64_t bytes_taken_ = 0;
-};
-
-/// What becomes of a dial.
-struct DialOutcome {
-  int result = 0;      // 0 or -errno
-  bool never = false;  // no answer at all
-  uint64_t at_us = 0;  // not before
 };
 
 class FakeKernel final : public io::Kernel {
@@ -195,6 +197,7 @@ class FakeKernel final : public io::Kernel {
   [[nodiscard]] bool more(uint32_t flags) const override { return (flags & flag_more) != 0; }
   [[nodiscard]] int describe(int client_fd, bool want_interface, io::Accepted& accepted) override;
   [[nodiscard]] int origin_socket(const io::OriginSocket& options) override;
+  [[nodiscard]] int connect_outcome(int fd) override;
   void set_nonblocking(int fd) override;
   [[nodiscard]] ssize_t send_now(int fd, std::span<const uint8_t> bytes) override;
   [[nodiscard]] ssize_t receive_now(int fd, std::span<uint8_t> bytes) override;
@@ -221,7 +224,6 @@ class FakeKernel final : public io::Kernel {
     uint32_t events = 0;
     bool cancelled = false;
     bool spurious = false;
-    DialOutcome dial{};
   };
   struct Done {
     io::Op* op;
@@ -247,6 +249,8 @@ class FakeKernel final : public io::Kernel {
   void start(Waiting waiting, const char* call);
   [[nodiscard]] bool can_execute(const Waiting& waiting);
   [[nodiscard]] bool ready(const Waiting& waiting) const;
+  [[nodiscard]] bool dial_decided(const Connection& connection) const;
+  [[nodiscard]] uint32_t events_of(int fd, uint32_t wanted) const;
   void execute(size_t index);
   void finish(size_t index, int32_t result, uint32_t flags);
   void execute_receive(size_t index);

@@ -406,6 +406,7 @@ class Round {
     chaos.no_buffer = often() / 2;
     chaos.spurious_poll = often() / 20;
     chaos.pipe_denied = often();
+    chaos.early_connect = often() / 5;
     chaos.cancel_loses = random_.pick({0.0, 0.5, 1.0});
     lab_.on_dial = [this](const io::Accepted& about) { return running_.at(about.client.port - 1u).dial; };
   }
@@ -624,7 +625,7 @@ class Round {
       case CloseReason::finished:
         return must(client.sent_fin() && origin != nullptr && origin->sent_fin());
       case CloseReason::client_reset:
-        return must(client.sent_reset());
+        return must(client.sent_reset() || (client.vanished() && !record.has_connect));
       case CloseReason::origin_reset:
         return must(story.dial.result == -ECONNRESET || (origin != nullptr && origin->sent_reset()));
       case CloseReason::client_vanished:
