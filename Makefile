@@ -155,6 +155,7 @@ e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leav
 
 .PHONY: bench
 bench: $(BUILD)/sluice $(BUILD)/bench_load  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
+	deps/install packages bench
 	tests/bench/run --build $(BUILD)
 
 .PHONY: tidy
