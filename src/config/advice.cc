@@ -135,7 +135,7 @@ class Comparison {
 
 void advise_of_shadows(std::span<const ReadRule> table, const Comparison& comparison, Problems& problems) {
   // Every pair: bounded, so that a generated file with very many rules still loads at once.
-  constexpr size_t rules_compared_max = 2000;
+  constexpr size_t rules_compared_max = 1000;
   for (size_t i = 1; i < std::min(table.size(), rules_compared_max); ++i) {
     const auto shadow =
         std::find_if(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(i),

@@ -28,6 +28,10 @@ Evaluator::Evaluator(const Policy& policy)
 
 void Evaluator::hold_group(uint32_t group) {
   const std::span<uint64_t> held = rows(policy_->group_slots_[group]);
+  if (const uint32_t set = policy_->group_sets_[group]; set != Policy::no_row_set) {
+    for (size_t i = 0; i < words_; ++i) held[i] |= policy_->row_sets_[set + i];
+    return;
+  }
   for (const uint32_t row : policy_->rows_of(group)) held[row / 64] |= uint64_t{1} << (row % 64);
 }
 

@@ -9,7 +9,7 @@
 namespace sluice::rules {
 
 size_t NameTable::memory_bytes() const {
-  return fingerprints_.capacity() * sizeof(uint64_t) + places_.capacity() * sizeof(Place) + names_.capacity();
+  return fingerprints_.capacity() * sizeof(uint64_t) + places_.capacity() * sizeof(Group) + names_.capacity();
 }
 
 void NameTableBuilder::reserve(size_t count, size_t bytes) {
@@ -38,7 +38,7 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
   table.names_ = std::move(names_);
   const size_t groups = entries_.size() / 6 + 1;  // six of eight places in use
   table.fingerprints_.assign(groups, 0);
-  table.places_.assign(groups * 8, {});
+  table.places_.assign(groups, {});
 
   const auto insert = [&](uint64_t hashed, const Entry& entry) {
     const std::string_view name = table.name_at(entry.name);
@@ -47,7 +47,7 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
       const uint64_t fingerprints = table.fingerprints_[group];
       for (uint64_t hits = NameTable::zero_bytes(fingerprints ^ NameTable::repeat(fingerprint)); hits != 0;
            hits &= hits - 1) {
-        auto& place = table.places_[group * 8 + static_cast<size_t>(__builtin_ctzll(hits)) / 8];
+        auto& place = table.places_[group].of[static_cast<size_t>(__builtin_ctzll(hits)) / 8];
         if (table.name_at(place.name) != name) continue;
         place.set = sets.with(place.set, entry.element);
         return;
@@ -55,7 +55,7 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
       if (const uint64_t free = NameTable::zero_bytes(fingerprints); free != 0) {
         const auto index = static_cast<size_t>(__builtin_ctzll(free)) / 8;
         table.fingerprints_[group] |= uint64_t{fingerprint} << (8 * index);
-        table.places_[group * 8 + index] = {entry.name, sets.with(set_empty, entry.element)};
+        table.places_[group].of[index] = {entry.name, sets.with(set_empty, entry.element)};
         ++table.count_;
         return;
       }
@@ -71,7 +71,6 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
       const std::string_view name = table.name_at(entries_[first + i].name);
       hashes[i] = hashing == Hashing::host ? hash.of_host(name) : hash.of_text(name);
       table.prefetch(hashes[i]);
-      __builtin_prefetch(&table.places_[table.group_of(hashes[i]) * 8], 1);
     }
     for (size_t i = 0; i < count; ++i) insert(hashes[i], entries_[first + i]);
   }

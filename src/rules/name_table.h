@@ -5,6 +5,7 @@
 // compared with the stored name, so the answer is exact. Immutable after build(), shared by all threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -28,14 +29,19 @@ class NameTable {
     for (size_t group = group_of(hash);; group = group + 1 == fingerprints_.size() ? 0 : group + 1) {
       const uint64_t fingerprints = fingerprints_[group];
       for (uint64_t hits = zero_bytes(fingerprints ^ wanted); hits != 0; hits &= hits - 1) {
-        const Place& place = places_[group * 8 + static_cast<size_t>(__builtin_ctzll(hits)) / 8];
+        const Place& place = places_[group].of[static_cast<size_t>(__builtin_ctzll(hits)) / 8];
         if (name_at(place.name) == name) return place.set;
       }
       if (zero_bytes(fingerprints) != 0) return set_empty;
     }
   }
   /// Asks the CPU to fetch what find(hash, …) will look at first.
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&fingerprints_[group_of(hash)]); }
+  void prefetch(uint64_t hash) const {
+    const size_t group = group_of(hash);
+    __builtin_prefetch(&fingerprints_[group]);
+    __builtin_prefetch(
+        &places_[group]);  // needed only for a hit, but then it would be the second miss in a row
+  }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] size_t size() const { return count_; }  // different names
@@ -46,6 +52,9 @@ class NameTable {
   struct Place {
     uint32_t name = 0;  // offset of the length byte in names_
     SetId set = set_empty;
+  };
+  struct alignas(64) Group {  // one cache line
+    std::array<Place, 8> of;
   };
 
   [[nodiscard]] std::string_view name_at(uint32_t offset) const {
@@ -66,9 +75,10 @@ class NameTable {
     return ~(((word & low_bits) + low_bits) | word | low_bits);
   }
 
-  // Byte i of word g belongs to places_[8 g + i]. At most three quarters are in use, so every search ends.
+  // Byte i of fingerprints_[g] belongs to places_[g].of[i]. At most three quarters are in use, so every
+  // search ends.
   std::vector<uint64_t> fingerprints_ = {0};
-  std::vector<Place> places_ = std::vector<Place>(8);
+  std::vector<Group> places_ = std::vector<Group>(1);
   std::vector<char> names_;  // length byte, then the name; NameHash::padding_bytes in front
   size_t count_ = 0;
 };

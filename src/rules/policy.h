@@ -158,6 +158,11 @@ class Policy {
   std::vector<uint32_t> group_row_starts_;
   std::vector<uint32_t> group_rows_;
   std::vector<Slot> group_slots_;
+  // Groups with many rows have them as a row set instead: group_sets_[g] is where it begins in row_sets_, or
+  // no_row_set.
+  static constexpr uint32_t no_row_set = ~uint32_t{0};
+  std::vector<uint32_t> group_sets_;
+  std::vector<uint64_t> row_sets_;
 
   SetPool sets_;
   NameHash hash_{0};

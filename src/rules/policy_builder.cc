@@ -115,6 +115,17 @@ void PolicyBuilder::compile_rows(Policy& policy, const std::vector<Row>& rows) c
     policy.group_row_starts_[i] += policy.group_row_starts_[i - 1];
   for (const auto& [group, row] : pairs) policy.group_rows_.push_back(row);
 
+  // A row set costs words_ operations, single rows one each.
+  policy.group_sets_.assign(group_slots_.size(), Policy::no_row_set);
+  for (GroupId group = 0; group < group_slots_.size(); ++group) {
+    const auto single = policy.rows_of(group);
+    if (single.size() <= policy.words_) continue;
+    policy.group_sets_[group] = static_cast<uint32_t>(policy.row_sets_.size());
+    policy.row_sets_.resize(policy.row_sets_.size() + policy.words_);
+    for (const uint32_t row : single)
+      set_bit(std::span(policy.row_sets_).subspan(policy.group_sets_[group]), row);
+  }
+
   policy.row_conditions_.push_back(0);
   for (const auto& conditions : shown) {
     for (const RowCondition* condition : conditions) policy.conditions_.push_back(condition->shown);
