@@ -182,3 +182,6 @@ def spread(the_lab, peer, seconds):
 # In this order: what starts the peer anew comes last.
 ALL = {"bulk": [bulk(streams) for streams in BULK_STREAMS], "conns": [conns], "tls": [tls], "requests": [requests],
        "latency": [latency], "memory": [memory], "spread": [spread]}
+
+# Measures that start the peer anew. The others are run twice per round, there and back through the peers.
+ONCE = (memory, spread)
