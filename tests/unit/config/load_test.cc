@@ -48,6 +48,11 @@ TEST_CASE("an empty file is the default configuration") {
   CHECK(config.policy->access_default_allows());
 }
 
+TEST_CASE("what cannot begin a key is an error with a place, not an abort of the parser") {
+  check_refused({"[!tls]\n", "1:2: error: "});
+  check_refused({"\n[[=]]\n", "2:3: error: "});
+}
+
 TEST_CASE("every key is taken") {
   const auto loaded = load(R"(
 [gateway]
