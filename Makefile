@@ -151,7 +151,7 @@ demo:  ## three throw-away namespaces, real curl and nginx, a table of who saw w
 
 .PHONY: e2e
 e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leaves the slow ones out
-	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) tests/e2e
+	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) -n 3 --dist loadfile tests/e2e
 
 .PHONY: bench
 bench: $(BUILD)/sluice $(BUILD)/bench_load  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=

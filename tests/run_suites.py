@@ -33,7 +33,8 @@ def programs(suite, build, results):
         return [("tree", [*PYTEST, "tests/tree", f"--junitxml={xml}"], xml)]
     if suite == "e2e":
         xml = results / "e2e.xml"
-        return [("e2e", [*PYTEST, "tests/e2e", f"--junitxml={xml}"], xml)]
+        # Three labs at once, a file of tests in one of them: most of the time a test waits for something.
+        return [("e2e", [*PYTEST, "-n", "3", "--dist", "loadfile", "tests/e2e", f"--junitxml={xml}"], xml)]
     if suite in ("unit", "sim"):
         xml = results / f"{suite}.xml"
         return [(suite, [f"{build}/{suite}_tests", "--reporters=junit", f"--out={xml}"], xml)]

@@ -305,6 +305,8 @@ class Daemon:
 
     def command(self):
         argv = list(self.prefix)
+        if "tsan" in BINARY.parts:
+            argv += ["setarch", "--addr-no-randomize"]  # ThreadSanitizer of GCC 12 fails under wide randomization
         if self.processors is not None:
             argv += ["taskset", "--cpu-list", self.processors]
         if self.open_files is not None:

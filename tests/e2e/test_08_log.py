@@ -178,6 +178,7 @@ def test_S35_the_log_file_can_be_rotated(start, version, listen, connect):
     assert stat.S_IMODE(daemon.log.stat().st_mode) & 0o007 == 0, "names of visited sites are not for everybody"
 
 
+@pytest.mark.slow
 def test_S35_a_log_that_nobody_reads_never_blocks_traffic(start, version, lab, listen, connect):
     """The sink is a FIFO whose reader sleeps: traffic goes on, lines are dropped and counted, none is torn."""
     fifo = lab.folder / f"fifo-{version}"
