@@ -1,6 +1,7 @@
 #include "tls/about.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
