@@ -178,6 +178,27 @@ def test_every_worker_listens_on_both_families(start):
     assert len(lines) == 4 or (len(lines) == 2 and all("*:" in line or "[::]" in line for line in lines)), lines
 
 
+def test_a_new_daemon_takes_over_while_the_old_one_drains(start, version, listen, connect):
+    """A restart that cuts nobody off: the old one gives up the port, its connections live on."""
+    old = start(TUNNEL)
+    origin = listen(version)
+    before = connect(version, origin.address)
+    before_end = origin.accept()
+    old.signal(signal.SIGTERM)
+    wait_until(lambda: not listeners(old), "the listeners to be closed")
+    new = start(TUNNEL)
+    after = connect(version, origin.address)
+    after_end = origin.accept()
+    assert after_end.other_end()[0] == Lab.GATEWAY_WAN[version]
+    for client, end in ((before, before_end), (after, after_end)):
+        client.send(b"alive")
+        assert end.receive(5) == b"alive"
+        assert_ends_in_order(client, end)
+    assert old.wait() == 0
+    assert old.record_of(before)["close"] == "finished"
+    assert new.record_of(after)["close"] == "finished"
+
+
 # --- sudden death ---------------------------------------------------------------------------------------------------
 
 
@@ -362,3 +383,53 @@ def test_client_source_client_also_when_the_origin_refuses(start, version, lab, 
     client = connect(version, lab.new_origin_address(version), may_be_reset=True)
     assert client.ending() == ("reset", b"")
     assert daemon.record_of(client)["close"] == "origin_refused"
+
+
+def test_client_source_client_with_many_connections(start, version, listen, connect):
+    """Four hundred at once from one address: no port of the client's is taken twice, nothing is mixed up."""
+    daemon = start(TUNNEL, gateway={"client_source": "client", "workers": 2})
+    origin = listen(version)
+    pairs = []
+    for number in range(400):
+        client = connect(version, origin.address)
+        client.send(b"%04d" % number)
+        pairs.append(client)
+    ends = {}
+    for _ in pairs:
+        end = origin.accept()
+        assert end.other_end()[0] == Lab.CLIENT[version]
+        ends[end.receive(4)] = end
+    assert len(ends) == 400
+    for number, client in enumerate(pairs):
+        ends[b"%04d" % number].send(b"you are %04d" % number)
+    for number, client in enumerate(pairs):
+        assert client.receive(12) == b"you are %04d" % number
+        assert_ends_in_order(client, ends[b"%04d" % number])
+    wait_until(lambda: len(daemon.lines()) == 400, "400 records")
+    assert {r["close"] for r in daemon.records()} == {"finished"}
+
+
+# --- the router's own connections -----------------------------------------------------------------------------------
+
+
+def test_own_traffic_of_the_router_goes_through_the_gateway_once(start, version, lab, listen, connect):
+    """And not what the daemon itself sends: that would be a loop."""
+    daemon = start(gateway={"own_traffic": True})
+    origin = listen(version)
+    client = connect(version, origin.address, space=lab.gateway)
+    served = assert_passes(origin, client, HELLO)
+    assert_ends_in_order(client, served)
+    record = daemon.record_of(client)
+    assert (record["action"], record["sni"], record["close"]) == ("tunnel-sni", "www.example.com", "finished")
+    assert len(daemon.records()) == 1
+
+
+def test_without_own_traffic_the_router_is_left_alone(start, version, lab, listen, connect):
+    daemon = start()
+    origin = listen(version)
+    client = connect(version, origin.address, space=lab.gateway)
+    assert_ends_in_order(client, assert_passes(origin, client, HELLO))
+    through = connect(version, origin.address)
+    assert_ends_in_order(through, assert_passes(origin, through, HELLO))
+    daemon.record_of(through)
+    assert len(daemon.records()) == 1
