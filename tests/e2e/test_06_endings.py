@@ -250,6 +250,26 @@ def test_half_closed_timeout(start, version, listen, connect):
     assert (record["close"], record["close_side"]) == ("half_closed_timeout", "none")
 
 
+@pytest.mark.slow
+def test_keepalive_notices_a_host_that_is_gone(start, version, lab, listen, connect):
+    """A client and an origin whose hosts stop answering: the probes go unanswered, and the other side is reset."""
+    daemon = start(limits={"keepalive": "1s"})
+    origin = listen(version)
+    clients = [connect(version, origin.address) for _ in range(2)]
+    ends = [assert_passes(origin, client, HELLO) for client in clients]
+    chain = "add table inet gone; add chain inet gone out { type filter hook output priority 0; }; "
+    lab.client.run("nft", f"{chain} add rule inet gone out tcp sport {clients[0].port} drop")
+    lab.origin.run("nft", f"{chain} add rule inet gone out tcp dport {ends[1].other_end()[1]} drop")
+    try:
+        assert ends[0].ending() == ("reset", b"")
+        assert clients[1].ending() == ("reset", b"")
+        assert daemon.record_of(clients[0])["close"] == "client_vanished"
+        assert daemon.record_of(clients[1])["close"] == "origin_vanished"
+    finally:
+        lab.client.run("nft", "delete table inet gone")
+        lab.origin.run("nft", "delete table inet gone")
+
+
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 
