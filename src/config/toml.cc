@@ -13,8 +13,8 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
-// Its assertions abort on documents: 3.3 asserts that a table header begins with a key character, where `[!x]` does not.
-// Past them it reports such a thing as an error.
+// Its assertions abort on documents: 3.3 asserts that a table header begins with a key character, where
+// `[!x]` does not. Past them it reports such a thing as an error.
 #define TOML_ASSERT(expression) static_assert(true)
 #include <toml++/toml.h>
 #pragma GCC diagnostic pop
