@@ -5,6 +5,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "flow/road.h"
 #include "rules/policy.h"
 #include "tls/digest.h"
 
@@ -39,23 +40,23 @@ std::string by_of(const rules::Policy& policy, const rules::Decision& decision) 
                    : fmt::format("tls rule \"{}\"", policy.tls_rule_name(index));
 }
 
-/// S8: what becomes of bytes that are no ClientHello, when the rules leave it open.
-void settle_without_hello(Verdict& verdict, const config::Tls& tls, const FirstBytes& first_bytes) {
-  const auto* const malformed = std::get_if<hello::Malformed>(&first_bytes);
-  const bool is_like_tls = malformed != nullptr && hello::is_tls_like(*malformed);
-  if (!is_like_tls && tls.non_tls == config::NonTls::tunnel) {
-    verdict.action = Action::tunnel;
-    verdict.by = "tls.non_tls = \"tunnel\"";
-    return;
-  }
-  verdict.closes = true;
-  if (is_like_tls) {
-    verdict.by = fmt::format("malformed ClientHello: {}", hello::text_of(*malformed));
-  } else {
-    verdict.by = fmt::format("tls.non_tls = \"terminate\": {}",
-                             malformed != nullptr ? hello::text_of(*malformed) : "the client says nothing");
-  }
-  verdict.action = Action::terminate;
+flow::FirstBytes first_bytes_of(const Connection& connection) {
+  if (const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes))
+    return hello->has_sni ? flow::FirstBytes::hello_with_sni : flow::FirstBytes::hello_without_sni;
+  if (const auto* const malformed = std::get_if<hello::Malformed>(&connection.first_bytes))
+    return hello::is_tls_like(*malformed) ? flow::FirstBytes::malformed : flow::FirstBytes::not_tls;
+  return flow::FirstBytes::silence;
+}
+
+/// What decided when it was not a rule: the setting, or the bytes themselves.
+std::string by_of(const config::Tls& tls, const Connection& connection, flow::FirstBytes first_bytes) {
+  if (first_bytes == flow::FirstBytes::hello_without_sni) return "tls.require_sni";
+  const auto* const malformed = std::get_if<hello::Malformed>(&connection.first_bytes);
+  if (first_bytes == flow::FirstBytes::malformed)
+    return fmt::format("malformed ClientHello: {}", hello::text_of(*malformed));
+  if (tls.non_tls == config::NonTls::tunnel) return "tls.non_tls = \"tunnel\"";
+  return fmt::format("tls.non_tls = \"terminate\": {}",
+                     malformed != nullptr ? hello::text_of(*malformed) : "the client says nothing");
 }
 
 template <class Integer>
@@ -131,19 +132,11 @@ Verdict verdict_of(rules::Judge& judge, const config::Tls& tls, const Connection
 
   const std::string ja4 = fingerprint_of(connection);
   verdict.at_hello = judge.hello(hello_facts(connection, ja4));
-  verdict.action = verdict.at_hello.action;
-  verdict.closes = ends_it(verdict.action);
-  verdict.by = by_of(judge.policy(), verdict.at_hello);
-
-  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
-  const bool wants_hello = verdict.action == Action::tunnel_sni || verdict.action == Action::bump;
-  if (hello == nullptr && wants_hello) {
-    settle_without_hello(verdict, tls, connection.first_bytes);
-  } else if (hello != nullptr && verdict.action == Action::tunnel_sni && !hello->has_sni && tls.require_sni) {
-    verdict.action = Action::terminate;
-    verdict.closes = true;
-    verdict.by = "tls.require_sni";
-  }
+  const flow::FirstBytes first_bytes = first_bytes_of(connection);
+  const flow::Road road = flow::road_at_hello(tls, verdict.at_hello, first_bytes);
+  verdict.closes = road.close.has_value();
+  verdict.action = verdict.closes && road.by_first_bytes ? Action::terminate : road.action;
+  verdict.by = road.by_first_bytes ? by_of(tls, connection, first_bytes) : by_of(judge.policy(), verdict.at_hello);
   return verdict;
 }
 

@@ -1,5 +1,5 @@
 // What the gateway would do with one connection: the Judge's decisions at both events, and what [tls] makes
-// of them (require_sni, non_tls). The same steps as flow/decide, without the connection.
+// of them (flow/road.h). The same steps as flow/decide, without the connection.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "flow/road.h"
 #include "flow/session.h"
 #include "rules/policy.h"
 
@@ -65,6 +66,22 @@ Next at_connect(Session& session) {
   return close(session, CloseReason::gateway_error, Farewell::reset, "no verdict");
 }
 
+/// The road that the verdict and [tls] lead to.
+Next follow(Session& session, FirstBytes first_bytes, Farewell farewell, const char* detail) {
+  const Road road = road_at_hello(session.ruling->config->tls, session.decision, first_bytes);
+  session.decision.action = road.action;
+  if (road.close) return close(session, *road.close, farewell, detail);
+  return take_road(session, Step::connect);
+}
+
+FirstBytes first_bytes_of(const Session& session) {
+  const auto* reason = std::get_if<hello::Malformed>(&session.malformed);
+  if (reason == nullptr) return session.silent ? FirstBytes::silence : FirstBytes::unfinished;
+  if (!hello::is_tls_like(*reason)) return FirstBytes::not_tls;
+  const bool too_large = *reason == hello::Malformed::too_large || *reason == hello::Malformed::too_large_on_wire;
+  return too_large ? FirstBytes::too_large : FirstBytes::malformed;
+}
+
 /// S4: with a well-formed ClientHello.
 Next at_hello(Session& session) {
   rules::Facts facts = connect_facts(session);
@@ -79,22 +96,9 @@ Next at_hello(Session& session) {
   session.seen->ja4 = hello::ja4(hello, session.world->sha256);
   facts.ja4 = {session.seen->ja4.data(), session.seen->ja4.size()};
   session.decision = session.ruling->judge.hello(facts);
-  const bool has_sni = hello.has_sni;
+  const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();
-
-  switch (session.decision.action) {
-    case Action::tunnel: return take_road(session, Step::connect);
-    case Action::tunnel_sni:
-      if (!has_sni && session.ruling->config->tls.require_sni)
-        return close(session, CloseReason::sni_missing, farewell_after_hello(session));
-      return take_road(session, Step::connect);
-    case Action::terminate: return close(session, CloseReason::rule_terminate, farewell_after_hello(session));
-    case Action::block: return close(session, CloseReason::rule_block, farewell_after_hello(session));
-    case Action::redirect: return close(session, CloseReason::rule_redirect, farewell_after_hello(session));
-    case Action::bump:
-    case Action::peek: break;
-  }
-  return close(session, CloseReason::gateway_error, Farewell::reset, "no verdict");
+  return follow(session, first_bytes, farewell_after_hello(session), "");
 }
 
 /// S8: the bytes are not a ClientHello, or none came. The rules see a connection whose hello can never be known.
@@ -104,41 +108,18 @@ Next without_hello(Session& session) {
   facts.host_known = facts.hello_known = Known::never;
   session.decision = session.ruling->judge.hello(facts);
 
+  const FirstBytes first_bytes = first_bytes_of(session);
+  switch (first_bytes) {
+    case FirstBytes::not_tls:
+    case FirstBytes::silence: ++world.counters.hello_not_tls; break;
+    case FirstBytes::too_large: ++world.counters.hello_too_large; break;
+    case FirstBytes::malformed:
+    case FirstBytes::unfinished:
+    case FirstBytes::hello_with_sni:
+    case FirstBytes::hello_without_sni: ++world.counters.hello_malformed; break;
+  }
   const auto* reason = std::get_if<hello::Malformed>(&session.malformed);
-  const bool too_large = reason != nullptr && (*reason == hello::Malformed::too_large ||
-                                               *reason == hello::Malformed::too_large_on_wire);
-  const bool not_tls = session.silent || (reason != nullptr && !hello::is_tls_like(*reason));
-  if (not_tls)
-    ++world.counters.hello_not_tls;
-  else if (too_large)
-    ++world.counters.hello_too_large;
-  else
-    ++world.counters.hello_malformed;
-  const char* detail = reason != nullptr ? hello::name_of(*reason) : "";
-  const bool non_tls_may_pass = session.ruling->config->tls.non_tls == config::NonTls::tunnel;
-
-  switch (session.decision.action) {
-    case Action::tunnel: return take_road(session, Step::connect);
-    case Action::terminate:
-      // A rule that says terminate means every byte; a default only says what is to be done with what no rule names, and
-      // for bytes that are not TLS, that is tls.non_tls (S8).
-      if (session.decision.tls_rule != rules::rule_default || !not_tls || !non_tls_may_pass)
-        return close(session, CloseReason::rule_terminate, Farewell::reset, detail);
-      break;
-    case Action::block: return close(session, CloseReason::rule_block, Farewell::reset, detail);
-    case Action::redirect: return close(session, CloseReason::rule_redirect, Farewell::reset, detail);
-    case Action::peek:
-    case Action::tunnel_sni:
-    case Action::bump: break;
-  }
-  if (not_tls && non_tls_may_pass) {
-    session.decision.action = Action::tunnel;
-    return take_road(session, Step::connect);
-  }
-  if (session.silent || session.hello_incomplete) return close(session, CloseReason::hello_timeout, Farewell::reset);
-  if (not_tls) return close(session, CloseReason::non_tls, Farewell::reset, detail);
-  if (too_large) return close(session, CloseReason::hello_too_large, Farewell::reset, detail);
-  return close(session, CloseReason::hello_malformed, Farewell::reset, detail);
+  return follow(session, first_bytes, Farewell::reset, reason != nullptr ? hello::name_of(*reason) : "");
 }
 
 }  // namespace
