@@ -90,11 +90,17 @@ Next peek(Session& session, const Answer* answer) {
       session.malformed = *reason;
     return done(session);
   }
-  if (timed_out) return done(session);
   switch (-answer->result) {
-    case 0: return close(session, record::CloseReason::client_closed_early, Farewell::in_order);
+    case ECANCELED:
+      if (timed_out) return done(session);
+      return close(session, record::CloseReason::gateway_error, Farewell::reset, "ECANCELED");
+    case 0:
+      // A FIN is still there for whoever reads next. An error is not: it is told once, so it is dealt with below, or a
+      // tunnel would take what follows for an end in order.
+      if (timed_out) return done(session);
+      return close(session, record::CloseReason::client_closed_early, Farewell::in_order);
     case ENOBUFS:
-    case EINTR: return wait_for_bytes(session);
+    case EINTR: return timed_out ? done(session) : wait_for_bytes(session);
     case ECONNRESET: return close(session, record::CloseReason::client_reset, Farewell::reset);
     case ETIMEDOUT:
     case EHOSTUNREACH:

@@ -124,12 +124,6 @@ Connection& FakeKernel::accepted() {
   return *(connections_[fd] = std::make_unique<Connection>(fd, true));
 }
 
-int FakeKernel::new_listener() {
-  const int fd = next_fd_++;
-  listeners_[fd];
-  return fd;
-}
-
 void FakeKernel::offer(int listener_fd, int result, bool last) {
   listeners_[listener_fd].offers.push_back({result, last});
 }
@@ -288,7 +282,8 @@ void FakeKernel::execute(size_t index) {
       return is_ready ? execute_receive(index) : finish(index, -EAGAIN, 0);
     case Kind::connect: {
       Connection& connection = *connections_.at(waiting.fd);
-      if (!is_ready || random_.chance(chaos.early_connect)) return finish(index, 0, 0);  // connect_outcome() knows
+      if (!is_ready || random_.chance(chaos.early_connect))
+        return finish(index, 0, 0);  // connect_outcome() knows
       connection.established_ = connection.dial_.result == 0;
       return finish(index, connection.dial_.result, 0);
     }

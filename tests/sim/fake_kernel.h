@@ -42,7 +42,8 @@ struct Chaos {
   double spurious_poll = 0;
   double reorder = 0;  // completions do not come in the order in which they happened
   double pipe_denied = 0;
-  double early_connect = 0;  // connect answers 0 before the dial is decided, as the ring does on an ICMP error
+  double early_connect =
+      0;                    // connect answers 0 before the dial is decided, as the ring does on an ICMP error
   double cancel_loses = 0;  // the operation answers as if it had not been cancelled, if it can
 };
 
@@ -161,7 +162,8 @@ class FakeKernel final : public io::Kernel {
 
   /// A connection that a client has made, as accept would have returned it.
   Connection& accepted();
-  int new_listener();
+  /// A listening descriptor, real or not.
+  void add_listener(int fd) { listeners_[fd]; }
   /// A completion for accept_many on that listener: a descriptor or -errno; `last` ends the multishot.
   void offer(int listener_fd, int result, bool last);
   /// The listener is readable (or not): for poll.
