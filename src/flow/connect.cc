@@ -23,6 +23,7 @@ Next failed(Session& session, int sys_errno) {
     case ENETDOWN:
     case EHOSTDOWN: reason = CloseReason::origin_unreachable; break;
     case ETIMEDOUT: reason = CloseReason::origin_connect_timeout; break;
+    case EPIPE:  // a reset behind a FIN, both before we looked
     case ECONNRESET: reason = CloseReason::origin_reset; break;
     case EMFILE:
     case ENFILE:

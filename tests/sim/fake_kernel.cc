@@ -391,6 +391,9 @@ int FakeKernel::origin_socket(const io::OriginSocket& options) {
 int FakeKernel::connect_outcome(int fd) {
   Connection* connection = open_connection(fd, "connect_outcome");
   if (connection == nullptr) return -EBADF;
+  // getpeername() fails on a socket that was reset, and SO_ERROR is told once.
+  if (connection->dead())
+    return connection->error_ != 0 ? -std::exchange(connection->error_, 0) : -EINPROGRESS;
   if (connection->established_) return 0;
   if (!dial_decided(*connection)) return -EINPROGRESS;
   connection->established_ = connection->dial_.result == 0;

@@ -579,8 +579,11 @@ class Round {
       problem("a clean end for both, but the record knows nothing of it");
     }
     // An origin that resets: what it sent before arrives before the reset does.
-    if (record.close == CloseReason::origin_reset && origin != nullptr && !client.sent_reset() &&
-        !client.vanished() && story.client.read_stops_at == SIZE_MAX && story.client.end != End::close &&
+    // (One that resets before the dial has been looked at counts as a failed dial.)
+    const bool was_relayed =
+        record.close == CloseReason::origin_reset && origin != nullptr && record.has_connect;
+    if (was_relayed && !story.ended_from_outside && !client.sent_reset() && !client.vanished() &&
+        story.client.read_stops_at == SIZE_MAX && story.client.end != End::close &&
         story.client_actor->received != origin->bytes_sent())
       problem("bytes that the origin sent before its reset never reached the client");
 
@@ -620,12 +623,14 @@ class Round {
     const auto must = [&](bool holds) {
       if (!holds) problem(std::string("the close reason does not fit what happened"));
     };
+    // Connected, and gone before the gateway looked: that is a failed dial.
+    const bool gone_at_once = origin != nullptr && origin->vanished() && !record.has_connect;
     const auto lasted_ms = [&](uint64_t ms) { must(record.total_us >= ms * 1000); };
     switch (record.close) {
       case CloseReason::finished:
         return must(client.sent_fin() && origin != nullptr && origin->sent_fin());
       case CloseReason::client_reset:
-        return must(client.sent_reset() || (client.vanished() && !record.has_connect));
+        return must(client.sent_reset());
       case CloseReason::origin_reset:
         return must(story.dial.result == -ECONNRESET || (origin != nullptr && origin->sent_reset()));
       case CloseReason::client_vanished:
@@ -647,9 +652,9 @@ class Round {
       case CloseReason::origin_refused:
         return must(story.dial.result == -ECONNREFUSED);
       case CloseReason::origin_unreachable:
-        return must(story.dial.result == -EHOSTUNREACH || story.dial.result == -ENETUNREACH);
+        return must(story.dial.result == -EHOSTUNREACH || story.dial.result == -ENETUNREACH || gone_at_once);
       case CloseReason::origin_connect_timeout:
-        if (story.dial.result != -ETIMEDOUT) lasted_ms(limits.connect_timeout_ms);
+        if (story.dial.result != -ETIMEDOUT && !gone_at_once) lasted_ms(limits.connect_timeout_ms);
         return;
       case CloseReason::idle_timeout:
         return lasted_ms(limits.idle_timeout_ms);
