@@ -319,6 +319,9 @@ Story choose_story(Random& random, const config::Config& config) {
   story.origin.end_at = story.origin.bytes.size();
   choose_pace(random, story.client);
   choose_pace(random, story.origin);
+  // Slow readers are not so slow that a time limit ends what they read.
+  story.client.read_max = std::max(story.client.read_max, story.origin.bytes.size() / 100);
+  story.origin.read_max = std::max(story.origin.read_max, story.client.bytes.size() / 100);
   if (random.chance(0.3)) story.origin.speak_after = random.below(story.client.bytes.size() + 1);
   if (random.chance(0.3))
     story.origin.end_after_fin = true;
