@@ -42,11 +42,14 @@ Next enter(Session& session) {
   return wait_for_bytes(session);
 }
 
-Next read(Session& session) {
+/// Looks at what has come so far. With `last`, there will be no more.
+Next read(Session& session, bool last) {
   World& world = *session.world;
   auto outcome = std::get<PeekRoom>(session.room).reader.read(session.replay);
-  if (std::holds_alternative<hello::NeedMore>(outcome)) return wait_for_bytes(session);
-  if (auto* found = std::get_if<hello::ClientHello>(&outcome)) {
+  if (std::holds_alternative<hello::NeedMore>(outcome)) {
+    if (!last) return wait_for_bytes(session);
+    session.hello_incomplete = true;
+  } else if (auto* found = std::get_if<hello::ClientHello>(&outcome)) {
     ++world.counters.hello_complete;
     if (!found->has_sni) ++world.counters.sni_missing;
     session.hello = std::make_unique<hello::ClientHello>(std::move(*found));
@@ -80,15 +83,7 @@ Next peek(Session& session, const Answer* answer) {
     if (!kept) return close(session, record::CloseReason::overload, Farewell::reset, "relay_memory");
     session.silent = false;  // it spoke just in time
     session.hello_incomplete = false;
-    if (!timed_out) return read(session);
-    // Bytes that raced with the time limit: one more look, then it is over.
-    auto outcome = std::get<PeekRoom>(session.room).reader.read(session.replay);
-    session.hello_incomplete = std::holds_alternative<hello::NeedMore>(outcome);
-    if (auto* found = std::get_if<hello::ClientHello>(&outcome))
-      session.hello = std::make_unique<hello::ClientHello>(std::move(*found));
-    else if (auto* reason = std::get_if<hello::Malformed>(&outcome))
-      session.malformed = *reason;
-    return done(session);
+    return read(session, timed_out);
   }
   switch (-answer->result) {
     case ECANCELED:

@@ -138,7 +138,12 @@ Next pass_on_end(const Lane& lane) {
   lane.relay.ended = true;
   // A side that could no longer be sent to was reset, whatever its last read says (the error is reported only once).
   if (lane.opposite.receiver_errno != 0) return side_failed(lane.session, lane.up, lane.opposite.receiver_errno);
-  if (lane.opposite.ended) return close(lane.session, CloseReason::finished, Farewell::in_order);
+  if (lane.opposite.ended) {
+    // The receiver sent FIN long ago, so no read of ours would tell that it has since thrown our bytes away: ask.
+    if (const int outcome = lane.kernel().connect_outcome(lane.to); outcome != 0)
+      return side_failed(lane.session, !lane.up, outcome == -EINPROGRESS ? ECONNRESET : -outcome);
+    return close(lane.session, CloseReason::finished, Farewell::in_order);
+  }
   lane.kernel().shutdown_write(lane.to);
   restart_timer(lane.session);
   return Next::wait;
