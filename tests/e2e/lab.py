@@ -441,6 +441,8 @@ class Daemon:
             problems.append("a sanitizer reported")
         if self.process.returncode < 0 and not self._killed:
             problems.append(f"it died of {signal.Signals(-self.process.returncode).name}")
+        elif self.process.returncode > 0:
+            problems.append(f"it ended with {self.process.returncode}")
         if self.log_format == "json":
             for line in self.lines():
                 try:
