@@ -1,7 +1,6 @@
 #include "rules/name_table.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "base/check.h"
@@ -9,7 +8,51 @@
 namespace sluice::rules {
 
 size_t NameTable::memory_bytes() const {
-  return fingerprints_.capacity() * sizeof(uint64_t) + places_.capacity() * sizeof(Group) + names_.capacity();
+  return fingerprints_.capacity() * sizeof(uint64_t) + buckets_.capacity() * sizeof(Bucket) +
+         long_names_.capacity();
+}
+
+void NameTable::write(char* entry, std::string_view name, SetId set) {
+  std::memcpy(entry, &set, sizeof set);
+  if (name.size() <= inline_bytes_max) {
+    entry[4] = static_cast<char>(name.size());
+    std::memcpy(entry + head_bytes, name.data(), name.size());
+    return;
+  }
+  const auto offset =
+      static_cast<uint32_t>(long_names_.size());  // fewer bytes than the builder's names, which fit
+  entry[4] = 0;
+  std::memcpy(entry + head_bytes, &offset, sizeof offset);
+  entry[head_bytes + 4] = static_cast<char>(name.size());
+  long_names_.insert(long_names_.end(), name.begin(), name.end());
+}
+
+bool NameTable::insert(uint64_t hash, std::string_view name, uint32_t element, SetPool& sets) {
+  const uint8_t fingerprint = fingerprint_of(hash);
+  size_t group = group_of(hash);
+  for (size_t tried = 0; tried < fingerprints_.size(); ++tried, group = next(group)) {
+    uint64_t& fingerprints = fingerprints_[group];
+    Bucket& bucket = buckets_[group];
+    for (uint64_t hits = zero_bytes(fingerprints ^ repeat(fingerprint)); hits != 0; hits &= hits - 1) {
+      char* const entry = bucket.data() + (entry_at(bucket, first_byte(hits)) - bucket.data());
+      if (name_of(entry) != name) continue;
+      const SetId set = sets.with(set_of(entry), element);
+      std::memcpy(entry, &set, sizeof set);
+      return true;
+    }
+    const uint64_t free = zero_bytes(fingerprints);
+    if (free == 0) continue;
+    const size_t index = first_byte(free);
+    const auto used = static_cast<size_t>(entry_at(bucket, index) - bucket.data());
+    if (used + entry_bytes(name) <= sizeof(Bucket)) {
+      write(bucket.data() + used, name, sets.with(set_empty, element));
+      fingerprints |= uint64_t{fingerprint} << (8 * index);
+      ++count_;
+      return true;
+    }
+    fingerprints |= (free >> 7) * closed;  // so that a search goes on to the next group
+  }
+  return false;
 }
 
 void NameTableBuilder::reserve(size_t count, size_t bytes) {
@@ -30,52 +73,45 @@ bool NameTableBuilder::add(std::string_view name, uint32_t element) {
   entries_.push_back({static_cast<uint32_t>(names_.size()), element});
   names_.push_back(static_cast<char>(name.size()));
   names_.insert(names_.end(), name.begin(), name.end());
+  bucket_bytes_ += NameTable::entry_bytes(name);
   return true;
 }
 
 NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool& sets) {
-  NameTable table;
-  table.names_ = std::move(names_);
-  const size_t groups = entries_.size() / 6 + 1;  // six of eight places in use
-  table.fingerprints_.assign(groups, 0);
-  table.places_.assign(groups, {});
+  // Six of eight places, and seven tenths of the bytes, in use; one group more, so that one is never closed.
+  // Names of unlucky lengths can need more room: then again, with more.
+  size_t groups = std::max(entries_.size() / 6, bucket_bytes_ * 10 / 7 / sizeof(NameTable::Bucket)) + 2;
+  for (;; groups += groups / 4 + 1) {
+    NameTable table;
+    table.fingerprints_.assign(groups, 0);
+    table.buckets_.assign(groups, {});
+    if (!fill(table, hash, hashing, sets)) continue;
+    table.long_names_.shrink_to_fit();
+    entries_ = {};
+    names_ = {};
+    return table;
+  }
+}
 
-  const auto insert = [&](uint64_t hashed, const Entry& entry) {
-    const std::string_view name = table.name_at(entry.name);
-    const uint8_t fingerprint = NameTable::fingerprint_of(hashed);
-    for (size_t group = table.group_of(hashed);; group = group + 1 == groups ? 0 : group + 1) {
-      const uint64_t fingerprints = table.fingerprints_[group];
-      for (uint64_t hits = NameTable::zero_bytes(fingerprints ^ NameTable::repeat(fingerprint)); hits != 0;
-           hits &= hits - 1) {
-        auto& place = table.places_[group].of[static_cast<size_t>(__builtin_ctzll(hits)) / 8];
-        if (table.name_at(place.name) != name) continue;
-        place.set = sets.with(place.set, entry.element);
-        return;
-      }
-      if (const uint64_t free = NameTable::zero_bytes(fingerprints); free != 0) {
-        const auto index = static_cast<size_t>(__builtin_ctzll(free)) / 8;
-        table.fingerprints_[group] |= uint64_t{fingerprint} << (8 * index);
-        table.places_[group].of[index] = {entry.name, sets.with(set_empty, entry.element)};
-        ++table.count_;
-        return;
-      }
-    }
-  };
-
+bool NameTableBuilder::fill(NameTable& table, const NameHash& hash, Hashing hashing, SetPool& sets) const {
   // In batches, so that the cache misses of one batch overlap.
-  constexpr size_t batch = 32;
+  constexpr size_t batch = 16;
   std::array<uint64_t, batch> hashes{};
   for (size_t first = 0; first < entries_.size(); first += batch) {
     const size_t count = std::min(batch, entries_.size() - first);
     for (size_t i = 0; i < count; ++i) {
-      const std::string_view name = table.name_at(entries_[first + i].name);
+      const std::string_view name = name_at(entries_[first + i].name);
       hashes[i] = hashing == Hashing::host ? hash.of_host(name) : hash.of_text(name);
       table.prefetch(hashes[i]);
+      table.prefetch_names(hashes[i]);
     }
-    for (size_t i = 0; i < count; ++i) insert(hashes[i], entries_[first + i]);
+    for (size_t i = 0; i < count; ++i)
+      if (!table.insert(hashes[i], name_at(entries_[first + i].name), entries_[first + i].element, sets))
+        return false;
   }
-  entries_ = {};
-  return table;
+  // A search for what is not there must meet a free place.
+  return std::any_of(table.fingerprints_.begin(), table.fingerprints_.end(),
+                     [](uint64_t fingerprints) { return NameTable::zero_bytes(fingerprints) != 0; });
 }
 
 }  // namespace sluice::rules

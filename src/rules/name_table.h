@@ -1,13 +1,15 @@
-// NameTable: name -> set of groups, for up to hundreds of millions of names, built once and never changed.
+// NameTable: name -> set of groups, for many millions of names, built once and never changed.
 //
-// One byte of fingerprint per place, in groups of eight, apart from the places themselves: a miss touches one
-// cache line of an array that is small enough to stay near the CPU (1.4 MB for a million names). A hit is
-// compared with the stored name, so the answer is exact. Immutable after build(), shared by all threads.
+// Groups of up to eight names. Each group has a byte of fingerprint per name, apart from the names, in an
+// array that is small enough to stay near the CPU (1.3 MB for a million names): a miss looks at nothing else.
+// The names lie in a bucket of three cache lines, whose place follows from the hash too, so that it can be
+// fetched at the same time: a hit waits for one cache miss, not for a chain of them. It is compared with the
+// stored name, so the answer is exact. Immutable after build(), shared by all threads.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <span>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -26,21 +28,22 @@ class NameTable {
   /// The set stored for `name`, whose hash is `hash`; the empty set when there is none.
   [[nodiscard]] SetId find(uint64_t hash, std::string_view name) const {
     const uint64_t wanted = repeat(fingerprint_of(hash));
-    for (size_t group = group_of(hash);; group = group + 1 == fingerprints_.size() ? 0 : group + 1) {
+    for (size_t group = group_of(hash);; group = next(group)) {
       const uint64_t fingerprints = fingerprints_[group];
       for (uint64_t hits = zero_bytes(fingerprints ^ wanted); hits != 0; hits &= hits - 1) {
-        const Place& place = places_[group].of[static_cast<size_t>(__builtin_ctzll(hits)) / 8];
-        if (name_at(place.name) == name) return place.set;
+        const char* entry = entry_at(buckets_[group], first_byte(hits));
+        if (name_of(entry) == name) return set_of(entry);
       }
       if (zero_bytes(fingerprints) != 0) return set_empty;
     }
   }
-  /// Asks the CPU to fetch what find(hash, …) will look at first.
-  void prefetch(uint64_t hash) const {
-    const size_t group = group_of(hash);
-    __builtin_prefetch(&fingerprints_[group]);
-    __builtin_prefetch(
-        &places_[group]);  // needed only for a hit, but then it would be the second miss in a row
+
+  /// Asks the CPU to fetch what find(hash, …) looks at: first the fingerprints, then, for a hit, the names.
+  void prefetch(uint64_t hash) const { __builtin_prefetch(&fingerprints_[group_of(hash)]); }
+  void prefetch_names(uint64_t hash) const {
+    const char* const bytes = buckets_[group_of(hash)].data();
+    __builtin_prefetch(bytes);
+    __builtin_prefetch(bytes + 64);  // the third line is less often needed than others that wait
   }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
@@ -49,37 +52,66 @@ class NameTable {
 
  private:
   friend class NameTableBuilder;
-  struct Place {
-    uint32_t name = 0;  // offset of the length byte in names_
-    SetId set = set_empty;
-  };
-  struct alignas(64) Group {  // one cache line
-    std::array<Place, 8> of;
-  };
 
-  [[nodiscard]] std::string_view name_at(uint32_t offset) const {
-    return {names_.data() + offset + 1, static_cast<uint8_t>(names_[offset])};
+  // Entries from the front, in the order of the fingerprints: set id (4 bytes), length (1 byte), name. Eight
+  // names of 17 bytes, the average of real lists, take 8 × (5 + 17) = 176 of 192 bytes. A long name lies in
+  // long_names_: length 0, then its offset there (4 bytes) and length (1 byte).
+  struct alignas(64) Bucket : std::array<char, 192> {};
+  static constexpr size_t head_bytes = 5;
+  static constexpr size_t long_bytes = head_bytes + 5;
+  static constexpr size_t inline_bytes_max = 64;
+
+  [[nodiscard]] static size_t entry_bytes(std::string_view name) {
+    return name.size() <= inline_bytes_max ? head_bytes + name.size() : long_bytes;
   }
+  [[nodiscard]] static const char* after(const char* entry) {
+    const auto length = static_cast<uint8_t>(entry[4]);
+    return entry + (length == 0 ? long_bytes : head_bytes + length);
+  }
+  [[nodiscard]] static const char* entry_at(const Bucket& bucket, size_t index) {
+    const char* entry = bucket.data();
+    for (; index > 0; --index) entry = after(entry);
+    return entry;
+  }
+  [[nodiscard]] std::string_view name_of(const char* entry) const {
+    if (const auto length = static_cast<uint8_t>(entry[4]); length != 0) return {entry + head_bytes, length};
+    uint32_t offset;
+    std::memcpy(&offset, entry + head_bytes, sizeof offset);
+    return {long_names_.data() + offset, static_cast<uint8_t>(entry[head_bytes + 4])};
+  }
+  [[nodiscard]] static SetId set_of(const char* entry) {
+    SetId set;
+    std::memcpy(&set, entry, sizeof set);
+    return set;
+  }
+
+  /// Adds `element` to the set of `name`; false when no group has room.
+  [[nodiscard]] bool insert(uint64_t hash, std::string_view name, uint32_t element, SetPool& sets);
+  void write(char* entry, std::string_view name, SetId set);
+
+  [[nodiscard]] size_t next(size_t group) const { return group + 1 == fingerprints_.size() ? 0 : group + 1; }
   [[nodiscard]] size_t group_of(uint64_t hash) const {
     return static_cast<size_t>((static_cast<uint128>(hash) * fingerprints_.size()) >> 64);
   }
-  // 0 marks an empty place.
+  // 0 marks a free place, `closed` one that has no room left in the bucket.
+  static constexpr uint8_t closed = 1;
   static uint8_t fingerprint_of(uint64_t hash) {
     const auto low = static_cast<uint8_t>(hash);
-    return low == 0 ? 0xff : low;
+    return low <= closed ? static_cast<uint8_t>(low + 0x80) : low;
   }
   static uint64_t repeat(uint8_t byte) { return 0x0101010101010101u * byte; }
+  static size_t first_byte(uint64_t high_bits) { return static_cast<size_t>(__builtin_ctzll(high_bits)) / 8; }
   // The high bit of every byte that is zero (exact for each byte: no borrow runs between them).
   static uint64_t zero_bytes(uint64_t word) {
     constexpr uint64_t low_bits = 0x7f7f7f7f7f7f7f7fu;
     return ~(((word & low_bits) + low_bits) | word | low_bits);
   }
 
-  // Byte i of fingerprints_[g] belongs to places_[g].of[i]. At most three quarters are in use, so every
-  // search ends.
+  // Byte i of fingerprints_[g] belongs to entry i of buckets_[g]. A group that is not closed ends every
+  // search; there is one always.
   std::vector<uint64_t> fingerprints_ = {0};
-  std::vector<Group> places_ = std::vector<Group>(1);
-  std::vector<char> names_;  // length byte, then the name; NameHash::padding_bytes in front
+  std::vector<Bucket> buckets_ = std::vector<Bucket>(1);
+  std::vector<char> long_names_;
   size_t count_ = 0;
 };
 
@@ -104,8 +136,14 @@ class NameTableBuilder {
     uint32_t name;
     uint32_t element;
   };
-  std::vector<char> names_;
+  [[nodiscard]] bool fill(NameTable& table, const NameHash& hash, Hashing hashing, SetPool& sets) const;
+  [[nodiscard]] std::string_view name_at(uint32_t offset) const {
+    return {names_.data() + offset + 1, static_cast<uint8_t>(names_[offset])};
+  }
+
+  std::vector<char> names_;  // length byte, then the name; NameHash::padding_bytes in front
   std::vector<Entry> entries_;
+  size_t bucket_bytes_ = 0;  // what they take in buckets, at most
 };
 
 }  // namespace sluice::rules

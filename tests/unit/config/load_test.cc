@@ -130,6 +130,9 @@ to = "/var/log/sluice.log"
 TEST_CASE("text that is not TOML: line and column") {
   check_refused({"[gateway]\ntproxy_port = \n", "2:"});
   check_refused({"[tls\n", "1:"});
+  check_refused({"[[[[[[[[[", "1:3: error: not TOML"});
+  check_refused({"[[=]]\n", "1:3: error: not TOML"});
+  check_refused({"a.=1\n", "1:3: error: not TOML"});
   check_refused({"[tls]\n[tls]\n", "2:"});
   check_refused({"a = \"\xff\"\n", "1:"});
 }

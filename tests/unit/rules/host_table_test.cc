@@ -149,3 +149,31 @@ TEST_CASE("the same name in many groups, and many names in one group") {
     CHECK(built.find("n" + std::to_string(i) + ".example") == std::set<uint32_t>{7});
   CHECK(built.find("n20000.example").empty());
 }
+
+TEST_CASE("names of every length, inline and long, and a table full of one length") {
+  for (const size_t length : {1u, 4u, 58u, 59u, 60u, 63u}) {
+    std::vector<Pattern> patterns;
+    for (uint32_t i = 0; i < 3000; ++i) {
+      std::string name = std::to_string(i);
+      while (name.size() < length) name += 'x';
+      patterns.push_back({i % 7, Kind::exact, name + ".t"});
+    }
+    const Built built(patterns);
+    CAPTURE(length);
+    for (const Pattern& pattern : patterns)
+      CHECK(built.find(pattern.name) == std::set<uint32_t>{pattern.group});
+    CHECK(built.find("none.t").empty());
+  }
+  std::vector<Pattern> patterns;
+  for (uint32_t i = 0; i < 2000; ++i) {  // 62 to 68 bytes: both sides of what fits into a bucket
+    patterns.push_back(
+        {i % 7, Kind::both, std::to_string(i) + "." + std::string(50 + i % 7, 'y') + ".exampl"});
+    patterns.push_back({i % 7, Kind::exact,
+                        std::to_string(i) + "." + std::string(60, 'y') + "." + std::string(60, 'z') + "." +
+                            std::string(60, 'z')});
+  }
+  const Built built(patterns);
+  for (const Pattern& pattern : patterns)
+    CHECK(built.find(pattern.name) == std::set<uint32_t>{pattern.group});
+  CHECK(built.table.size() == patterns.size());
+}
