@@ -156,11 +156,11 @@ void Worker::Thread::run() {
   // The last thing in flight is the wake-up; the ring goes with this thread, and cancels it.
 }
 
-/// A wake-up for every few packets would cost more than the packets: while bytes stream, wait for more of them.
+/// A wake-up for every few packets would cost more than the packets: while several directions stream, wait for more.
 void Worker::Thread::gather_while_streaming() {
-  const bool streamed = world_.streamed_wakeups != streamed_before_;
+  const uint64_t streamed = world_.streamed_wakeups - streamed_before_;
   streamed_before_ = world_.streamed_wakeups;
-  ring_->gather(streamed ? limits::gather_us : 0, limits::gather_completions);
+  ring_->gather(streamed >= limits::gather_streams_min ? limits::gather_us : 0, limits::gather_completions);
 }
 
 /// Sessions of a stopped worker are joined before it ends; listeners have closed.
