@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 #include <link.h>
 #include <pcap/pcap.h>
-#include <toml++/impl/version.h>
 
 #include <CLI/Version.hpp>
 #include <string_view>
+#if __has_include(<toml++/impl/version.hpp>)
+#include <toml++/impl/version.hpp>  // since 3.4
+#else
+#include <toml++/impl/version.h>
+#endif
 
 #include "io/about.h"
 #include "tls/about.h"
