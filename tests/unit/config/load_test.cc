@@ -133,6 +133,9 @@ TEST_CASE("text that is not TOML: line and column") {
   check_refused({"[[[[[[[[[", "1:3: error: not TOML"});
   check_refused({"[[=]]\n", "1:3: error: not TOML"});
   check_refused({"a.=1\n", "1:3: error: not TOML"});
+  check_refused({"\u00fc = 1\n", "1:1: error: not TOML"});
+  check_refused({"a = 1 \u00fc\n", "1:7: error: not TOML"});
+  check_refused({"a = \u3001\n", "1:5: error: not TOML"});
   check_refused({"[tls]\n[tls]\n", "2:"});
   check_refused({"a = \"\xff\"\n", "1:"});
 }
