@@ -267,6 +267,7 @@ TEST_CASE("what races with hello_timeout is looked at: bytes, an end, a reset") 
     race(lab, client, [](Connection& at) { at.send(client_hello("terminate.test")); });
     CHECK(reason_of(lab, client) == CloseReason::rule_terminate);
     CHECK(lab.record_of(client)->sni == "terminate.test");
+    CHECK(lab.counters.hello_complete == 1);
     CHECK(lab.kernel.origin_sockets() == 0);
   }
   SUBCASE("the rest of a hello that had begun") {

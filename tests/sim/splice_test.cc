@@ -283,6 +283,21 @@ TEST_CASE("an origin that has closed altogether resets what still comes; so is t
   CHECK(lab.verdict() == "");
 }
 
+TEST_CASE("an origin that threw the client's last bytes away ends in a reset, though no send ever failed") {
+  Lab lab;
+  Tunnel tunnel(lab);
+  tunnel.origin->close();
+  lab.settle();
+  tunnel.client.send(pattern(12, 100));
+  lab.settle();
+  CHECK(tunnel.origin->refuse_bytes());
+  tunnel.client.finish();
+  lab.pass_ms(100);
+  CHECK(tunnel.reason() == CloseReason::origin_reset);
+  CHECK(tunnel.client.got_reset());
+  CHECK(lab.verdict() == "");
+}
+
 TEST_CASE("the client is gone while the origin sends: reset, and nothing is left over") {
   for (const size_t bytes : {size_t{1'000}, size_t{400'000}}) {
     Lab lab;
