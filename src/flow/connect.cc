@@ -56,8 +56,7 @@ Next enter(Session& session) {
   return Next::wait;
 }
 
-/// Most dials are answered long before anybody loses patience, so the client is watched only when one takes long. A poll
-/// for no events answers a reset, and not a mere FIN: a client that has said all it wants to say is still to be served.
+/// Most dials are answered long before anybody loses patience, so the client is watched only when one takes long.
 Next on_timer(Session& session) {
   World& world = *session.world;
   const auto& room = std::get<ConnectRoom>(session.room);
@@ -98,8 +97,12 @@ Next on_watch(Session& session, int32_t result) {
     return vanished ? close(session, CloseReason::client_vanished, Farewell::reset, errno_name(sys_errno))
                     : close(session, CloseReason::client_reset, Farewell::reset);
   }
-  if (std::get<ConnectRoom>(session.room).connected) return connected(session);
-  session.world->kernel.poll(session.up, session.client_fd, 0);
+  const auto& room = std::get<ConnectRoom>(session.room);
+  if (room.connected) return connected(session);
+  // A mere FIN: io_uring tells it whether asked or not, and would tell it again at once. So look again a little later; a
+  // client that has said all it wants to say is still to be served.
+  const uint64_t later_us = session.world->kernel.now_us() + limits::dial_unwatched_ms * 1000ull;
+  session.world->timers.start(session.timer, std::min<uint64_t>(room.give_up_us, later_us));
   return Next::wait;
 }
 

@@ -70,7 +70,9 @@ struct ConnectRoom {
 
 /// One direction of a relay.
 struct Relay {
-  enum class Waiting : uint8_t { nothing, receive, readable, writable };
+  // paused: the receiver is full and has sent FIN. io_uring answers any poll of it at once (it always asks for RDHUP), so
+  // the timer asks again.
+  enum class Waiting : uint8_t { nothing, receive, readable, writable, paused };
 
   uint64_t bytes = 0;  // delivered to the receiver's socket
   io::Pipe* pipe = nullptr;

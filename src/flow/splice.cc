@@ -71,10 +71,28 @@ uint64_t limit_us(const Session& session) {
   return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
 }
 
+bool any_paused(const Session& session) {
+  const auto& room = std::get<SpliceRoom>(session.room);
+  return room.up.waiting == Waiting::paused || room.down.waiting == Waiting::paused;
+}
+
+/// When the timer has to fire next: at the limit, or at the next tick for a direction that is paused.
+void start_timer(Session& session) {
+  const uint64_t at_us = any_paused(session) ? session.world->kernel.now_us() + 1 : session.active_us + limit_us(session);
+  session.world->timers.start(session.timer, at_us);
+}
+
+Next pause(const Lane& lane) {
+  lane.relay.waiting = Waiting::paused;
+  start_timer(lane.session);
+  return Next::wait;
+}
+
 Next on_timer(Session& session) {
-  const uint64_t due_us = session.active_us + limit_us(session);
-  if (session.world->kernel.now_us() < due_us) {
-    session.world->timers.start(session.timer, due_us);
+  if (session.world->kernel.now_us() < session.active_us + limit_us(session)) {
+    for (const Direction direction : {Direction::up, Direction::down})
+      if (const Lane at = lane(session, direction); at.relay.waiting == Waiting::paused) wait_for_receiver(at);
+    start_timer(session);
     return Next::wait;
   }
   const auto& room = std::get<SpliceRoom>(session.room);
@@ -85,7 +103,7 @@ Next on_timer(Session& session) {
 /// One direction has ended: from this moment the other has half_closed_timeout, however long nothing had passed before.
 void restart_timer(Session& session) {
   session.active_us = session.world->kernel.now_us();
-  session.world->timers.start(session.timer, session.active_us + limit_us(session));
+  start_timer(session);
 }
 
 // --- ends and failures -----------------------------------------------------------------------------------------------
@@ -350,10 +368,12 @@ Next splice(Session& session, const Answer* answer) {
   if (answer == nullptr) return enter(session);
   if (answer->from == Answer::From::timer) return on_timer(session);
   const Lane at = lane(session, answer->from == Answer::From::up ? Direction::up : Direction::down);
+  const bool only_told_of_fin = (answer->result & (POLLOUT | POLLERR | POLLHUP)) == 0 && answer->result > 0;
   switch (std::exchange(at.relay.waiting, Waiting::nothing)) {
     case Waiting::receive: return on_received(at, *answer);
     case Waiting::readable: return stream(at);
-    case Waiting::writable: return on_writable(at);
+    case Waiting::writable: return only_told_of_fin ? pause(at) : on_writable(at);
+    case Waiting::paused:
     case Waiting::nothing: break;
   }
   SLUICE_CHECK(false);

@@ -77,7 +77,7 @@ void Ring::gather(uint32_t us, uint32_t completions) {
   gather_completions_ = us == 0 ? 1 : completions;
 }
 
-void Ring::run_once(uint64_t until_us) {
+void Ring::wait(uint64_t until_us) {
   const uint64_t now = clock_us();
   const uint64_t wait_us = until_us > now ? until_us - now : 0;
   // An hour at the most: the kernel takes seconds in 64 bits, but a clock that far ahead is a bug of ours.
@@ -93,7 +93,6 @@ void Ring::run_once(uint64_t until_us) {
 #endif
     (void)io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout, nullptr);
   now_us_ = clock_us();
-  dispatch();
 }
 
 void Ring::dispatch() {

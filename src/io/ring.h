@@ -24,9 +24,11 @@ class Ring final : public Kernel {
   [[nodiscard]] static Result<std::unique_ptr<Ring>> create(const Options& options);
   ~Ring() override;
 
-  /// Submits what was asked for, waits until something completes or `until_us` (monotonic) has passed, and runs the
-  /// handlers of all completions.
-  void run_once(uint64_t until_us);
+  /// Submits what was asked for and waits until something completes or `until_us` (monotonic) has passed; then now_us() is
+  /// the time of waking up. dispatch() comes next.
+  void wait(uint64_t until_us);
+  /// Runs the handlers of all completions.
+  void dispatch();
   /// While bytes stream, each wake-up costs more than the bytes that it moves: wait up to this long for more
   /// completions before returning (0: return at once). Linux 6.12.
   void gather(uint32_t us, uint32_t completions);
@@ -62,7 +64,6 @@ class Ring final : public Kernel {
  private:
   explicit Ring(const Options& options) : pipes_(options.pipes_max) {}
   io_uring_sqe* sqe(Op& op);
-  void dispatch();
 
   io_uring ring_{};
   bool ring_ready_ = false;

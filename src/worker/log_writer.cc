@@ -161,9 +161,10 @@ void LogWriter::run() {
 
 bool LogWriter::wait_writable() {
   while (io::Ring::clock_us() < give_up_us_.load()) {
-    take_fresh_sink();
     pollfd wait{sink_.fd, POLLOUT, 0};
     if (::poll(&wait, 1, poll_ms) > 0) return true;
+    // Stuck, and a new sink is there: what is left of this chunk is lost (and counted), the next goes to the new one.
+    if (has_fresh_) return false;
   }
   return false;
 }

@@ -247,6 +247,7 @@ void Daemon::stop_or_drain() {
 }
 
 void Daemon::reload() {
+  if (draining_) return log_.warning("reload: ignored, because the daemon is stopping");
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   notify_systemd("RELOADING=1\nMONOTONIC_USEC=" +
@@ -264,6 +265,8 @@ void Daemon::reload() {
     log_.warning("reload: gateway.tproxy_port, workers and ipv6 take effect at the next start");
   if (config_->limits.connections_max != fresh->limits.connections_max)
     log_.warning("reload: limits.connections takes effect at the next start");
+  if (config_->limits.keepalive_ms != fresh->limits.keepalive_ms)
+    log_.warning("reload: limits.keepalive takes effect for origins now, for clients at the next start");
   config_ = fresh;
   post_all({Message::Kind::use_config, fresh});
   log_.info("reloaded {}", config_file_);

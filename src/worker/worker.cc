@@ -146,8 +146,9 @@ bool Worker::Thread::listen(std::string& error) {
 void Worker::Thread::run() {
   ring_->poll(wake_, worker_.wake_fd_, POLLIN);
   while (!finished()) {
-    ring_->run_once(wait_until_us());
-    read_wall_clock();
+    ring_->wait(wait_until_us());
+    read_wall_clock();  // before the handlers: schedules and records ask what time it is now, not before the wait
+    ring_->dispatch();
     timers_.advance(ring_->now_us());
     if (state_ == State::draining && ring_->now_us() >= drain_until_us_) end_all(record::CloseReason::drain_timeout);
     hand_over_log();
@@ -190,6 +191,11 @@ void Worker::Thread::read_wall_clock() {
 }
 
 void Worker::Thread::admit(int client_fd) {
+  // Accepted before the kernel let go of the listener, and after end_all(): nobody else would end it.
+  if (state_ == State::stopping) {
+    ++counters_.session_limit_hits;
+    return ring_->close_with_reset(client_fd);
+  }
   flow::Ruling& ruling = rulings_.back();
   flow::Session* session = pool_.take();
   if (session == nullptr) {

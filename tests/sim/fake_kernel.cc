@@ -12,6 +12,10 @@
 #include "base/limits.h"
 
 namespace sluice::sim {
+namespace {
+// What io_uring adds to the events of every poll (IO_POLL_UNMASK in io_uring/poll.c): a FIN is told whether asked or not.
+constexpr uint32_t always_polled = POLLERR | POLLHUP | POLLRDHUP;
+}  // namespace
 
 // --- bytes on their way
 // ----------------------------------------------------------------------------------------------
@@ -224,7 +228,7 @@ uint32_t FakeKernel::events_of(int fd, uint32_t wanted) const {
   if (const auto listener = listeners_.find(fd); listener != listeners_.end())
     return listener->second.readable ? uint32_t{POLLIN} : 0;
   const Connection& connection = *connections_.at(fd);
-  if (connection.established_) return connection.events() & (wanted | POLLERR | POLLHUP);
+  if (connection.established_) return connection.events() & (wanted | always_polled);
   if (!dial_decided(connection)) return 0;
   return connection.dial_.result == 0 ? wanted & POLLOUT : (wanted & POLLOUT) | POLLERR | POLLHUP;
 }
