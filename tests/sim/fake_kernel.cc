@@ -206,6 +206,7 @@ void FakeKernel::connect(io::Op& op, int fd, const Endpoint& to) {
 }
 
 void FakeKernel::poll(io::Op& op, int fd, uint32_t events) {
+  ++polls;
   if (!listeners_.contains(fd)) (void)open_connection(fd, "poll");
   start({&op, Kind::poll, fd, events}, "poll");
 }

@@ -148,6 +148,8 @@ class Connection {
 
 class FakeKernel final : public io::Kernel {
  public:
+  uint64_t polls = 0;  // asked for so far
+
   explicit FakeKernel(Random& random);
   ~FakeKernel() override;
 

@@ -359,6 +359,31 @@ TEST_CASE("back-pressure: while a receiver is slow, no more is read from the sen
   CHECK(lab.verdict() == "");
 }
 
+TEST_CASE("a full receiver that has sent FIN is asked now and then, not without end, and gets all bytes in the end") {
+  Lab lab;
+  Tunnel tunnel(lab);
+  tunnel.client.finish();
+  lab.settle();
+  tunnel.client.outbox_max = 32 * 1024;
+  const Bytes answer = pattern(7, 200'000);
+  tunnel.origin->send(answer);
+  lab.settle();
+  const uint64_t before = lab.kernel.polls;
+  lab.pass_ms(1'000);
+  CHECK(lab.kernel.polls - before <= 1'000 / 16 + 2);  // once a tick
+  Bytes got;
+  for (int round = 0; round < 1'000 && got.size() < answer.size(); ++round) {
+    const Bytes part = tunnel.client.read(1 << 20);
+    got.insert(got.end(), part.begin(), part.end());
+    lab.pass_ms(20);
+  }
+  CHECK(got == answer);
+  tunnel.origin->finish();
+  lab.settle();
+  CHECK(tunnel.reason() == CloseReason::finished);
+  CHECK(lab.verdict() == "");
+}
+
 TEST_CASE("relay memory: at the limit it is kept, one byte past it the connection is reset and counted") {
   for (const uint64_t past : {uint64_t{0}, uint64_t{1}}) {
     Lab lab;
