@@ -93,9 +93,7 @@ Next on_dialled(Session& session, int32_t result) {
 Next on_watch(Session& session, int32_t result) {
   if (result > 0 && (result & (POLLERR | POLLHUP)) != 0) {
     const int sys_errno = -session.world->kernel.connect_outcome(session.client_fd);
-    const bool vanished = sys_errno == ETIMEDOUT || sys_errno == EHOSTUNREACH || sys_errno == ENETUNREACH;
-    return vanished ? close(session, CloseReason::client_vanished, Farewell::reset, errno_name(sys_errno))
-                    : close(session, CloseReason::client_reset, Farewell::reset);
+    return peer_failed(session, Side::client, is_vanished(sys_errno) ? sys_errno : ECONNRESET);
   }
   const auto& room = std::get<ConnectRoom>(session.room);
   if (room.connected) return connected(session);

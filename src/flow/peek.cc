@@ -96,11 +96,7 @@ Next peek(Session& session, const Answer* answer) {
       return close(session, record::CloseReason::client_closed_early, Farewell::in_order);
     case ENOBUFS:
     case EINTR: return timed_out ? done(session) : wait_for_bytes(session);
-    case ECONNRESET: return close(session, record::CloseReason::client_reset, Farewell::reset);
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH: return close(session, record::CloseReason::client_vanished, Farewell::reset, errno_name(-answer->result));
-    default: return close(session, record::CloseReason::gateway_error, Farewell::reset, errno_name(-answer->result));
+    default: return peer_failed(session, Side::client, -answer->result);
   }
 }
 

@@ -91,6 +91,22 @@ Next close(Session& session, record::CloseReason reason, Farewell farewell, cons
   return Next::close;
 }
 
+bool is_vanished(int sys_errno) {
+  return sys_errno == ETIMEDOUT || sys_errno == EHOSTUNREACH || sys_errno == ENETUNREACH;
+}
+
+Next peer_failed(Session& session, Side side, int sys_errno) {
+  using record::CloseReason;
+  const bool client = side == Side::client;
+  if (sys_errno == ECONNRESET || sys_errno == EPIPE)
+    // The origin's last bytes may still be on their way to the client: the reset comes behind them, as it would have.
+    return client ? close(session, CloseReason::client_reset, Farewell::reset)
+                  : close(session, CloseReason::origin_reset, Farewell::reset_after_delivery);
+  const CloseReason vanished = client ? CloseReason::client_vanished : CloseReason::origin_vanished;
+  return close(session, is_vanished(sys_errno) ? vanished : CloseReason::gateway_error, Farewell::reset,
+               errno_name(sys_errno));
+}
+
 const char* errno_name(int sys_errno) {
   const char* name = strerrorname_np(sys_errno);
   return name != nullptr ? name : "unknown";

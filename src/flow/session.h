@@ -159,6 +159,10 @@ void hurry(Session& session);
 
 /// Where a step says how the connection ends: `return close(session, …)`.
 Next close(Session& session, record::CloseReason reason, Farewell farewell, const char* detail = "");
+/// The same for an error of a peer's socket: what it means depends on the errno and on whose socket it is.
+Next peer_failed(Session& session, Side side, int sys_errno);
+/// Whether an errno says that the peer's host stopped answering.
+[[nodiscard]] bool is_vanished(int sys_errno);
 /// The name of an errno ("ECONNREFUSED"), static.
 [[nodiscard]] const char* errno_name(int sys_errno);
 

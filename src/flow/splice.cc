@@ -63,12 +63,13 @@ Next wait_for_receiver(const Lane& lane) {
   return Next::wait;
 }
 
+bool half_closed(const SpliceRoom& room) { return room.up.ended || room.down.ended; }
+
 /// The idle limit is looked at when the timer fires, so that progress costs nothing; only a shorter limit restarts it.
 uint64_t limit_us(const Session& session) {
   const auto& room = std::get<SpliceRoom>(session.room);
   const config::Limits& limits = session.ruling->config->limits;
-  const bool half_closed = room.up.ended || room.down.ended;
-  return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
+  return 1000ull * (half_closed(room) ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
 }
 
 bool any_paused(const Session& session) {
@@ -96,8 +97,7 @@ Next on_timer(Session& session) {
     return Next::wait;
   }
   const auto& room = std::get<SpliceRoom>(session.room);
-  const bool half_closed = room.up.ended || room.down.ended;
-  return close(session, half_closed ? CloseReason::half_closed_timeout : CloseReason::idle_timeout, Farewell::reset);
+  return close(session, half_closed(room) ? CloseReason::half_closed_timeout : CloseReason::idle_timeout, Farewell::reset);
 }
 
 /// One direction has ended: from this moment the other has half_closed_timeout, however long nothing had passed before.
@@ -108,24 +108,7 @@ void restart_timer(Session& session) {
 
 // --- ends and failures -----------------------------------------------------------------------------------------------
 
-/// An error of a socket, by the side that it belongs to.
-Next side_failed(Session& session, bool client_side, int sys_errno) {
-  switch (sys_errno) {
-    case ECONNRESET:
-    case EPIPE:
-      // The origin's last bytes may still be on their way to the client: the reset comes behind them, as it would have.
-      return client_side ? close(session, CloseReason::client_reset, Farewell::reset)
-                         : close(session, CloseReason::origin_reset, Farewell::reset_after_delivery);
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-      return close(session, client_side ? CloseReason::client_vanished : CloseReason::origin_vanished, Farewell::reset,
-                   errno_name(sys_errno));
-    default: return close(session, CloseReason::gateway_error, Farewell::reset, errno_name(sys_errno));
-  }
-}
-
-Next source_failed(const Lane& lane, int sys_errno) { return side_failed(lane.session, lane.up, sys_errno); }
+Next source_failed(const Lane& lane, int sys_errno) { return peer_failed(lane.session, lane.up ? Side::client : Side::origin, sys_errno); }
 
 void drop_spill(const Lane& lane) {
   lane.session.world->relay_memory_bytes -= lane.relay.spill.size;
@@ -145,7 +128,7 @@ Next receiver_failed(const Lane& lane, int sys_errno) {
   drop_pipe(lane);
   lane.relay.receiver_errno = sys_errno;
   lane.relay.ended = true;
-  if (lane.opposite.ended) return side_failed(lane.session, !lane.up, sys_errno);
+  if (lane.opposite.ended) return peer_failed(lane.session, lane.up ? Side::origin : Side::client, sys_errno);
   restart_timer(lane.session);
   return Next::wait;
 }
@@ -155,11 +138,11 @@ Next pass_on_end(const Lane& lane) {
   drop_pipe(lane);
   lane.relay.ended = true;
   // A side that could no longer be sent to was reset, whatever its last read says (the error is reported only once).
-  if (lane.opposite.receiver_errno != 0) return side_failed(lane.session, lane.up, lane.opposite.receiver_errno);
+  if (lane.opposite.receiver_errno != 0) return peer_failed(lane.session, lane.up ? Side::client : Side::origin, lane.opposite.receiver_errno);
   if (lane.opposite.ended) {
     // The receiver sent FIN long ago, so no read of ours would tell that it has since thrown our bytes away: ask.
     if (const int outcome = lane.kernel().connect_outcome(lane.to); outcome != 0)
-      return side_failed(lane.session, !lane.up, outcome == -EINPROGRESS ? ECONNRESET : -outcome);
+      return peer_failed(lane.session, lane.up ? Side::origin : Side::client, outcome == -EINPROGRESS ? ECONNRESET : -outcome);
     return close(lane.session, CloseReason::finished, Farewell::in_order);
   }
   lane.kernel().shutdown_write(lane.to);
