@@ -244,8 +244,9 @@ void advise_of_tunnels(const Config& config, const RulesReader& rules, Problems&
   }
 }
 
-void advise_of_ports(const Config& config, std::span<const ReadRule> table, const RulesReader& rules,
-                     Problems& problems) {
+/// `ports`: those whose connections this table sees; `where` they are listed.
+void advise_of_ports(std::span<const uint16_t> ports, const char* where, std::span<const ReadRule> table,
+                     const RulesReader& rules, Problems& problems) {
   for (const ReadRule& rule : table) {
     const RowCondition* condition = condition_on(rule, Slot::port);
     if (condition == nullptr) continue;
@@ -254,15 +255,15 @@ void advise_of_ports(const Config& config, std::span<const ReadRule> table, cons
           const auto& texts = rules.written(group);
           return texts.empty() || std::any_of(texts.begin(), texts.end(), [&](const std::string& text) {
                    const auto [first, last] = port_range(text);
-                   return std::any_of(config.gateway.tls_ports.begin(), config.gateway.tls_ports.end(),
+                   return std::any_of(ports.begin(), ports.end(),
                                       [&](uint16_t port) { return first <= port && port <= last; });
                  });
         });
     if (!reachable)
       problems.warning(condition->shown.position,
-                       fmt::format("rule \"{}\" can never match: none of its ports is in gateway.tls_ports, "
-                                   "so no such connection comes here",
-                                   rule.name));
+                       fmt::format("rule \"{}\" can never match: none of its ports is in {}, so no such "
+                                   "connection comes here",
+                                   rule.name, where));
   }
 }
 
@@ -290,9 +291,15 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
   for (const std::span<const ReadRule> table :
        {std::span(rules.tls_rules()), std::span(rules.access_rules())}) {
     advise_of_shadows(table, comparison, problems);
-    advise_of_ports(config, table, rules, problems);
     advise_of_contradictions(table, rules, problems);
   }
+  const Gateway& gateway = config.gateway;
+  advise_of_ports(gateway.tls_ports, "gateway.tls_ports", rules.tls_rules(), rules, problems);
+  std::vector<uint16_t> all_ports(gateway.tls_ports);
+  all_ports.insert(all_ports.end(), gateway.http_ports.begin(), gateway.http_ports.end());
+  advise_of_ports(all_ports,
+                  gateway.http_ports.empty() ? "gateway.tls_ports" : "gateway.tls_ports or http_ports",
+                  rules.access_rules(), rules, problems);
   advise_of_tunnels(config, rules, problems);
 }
 

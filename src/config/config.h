@@ -3,6 +3,7 @@
 // A Config is immutable once loaded and shared by all threads. Durations are milliseconds, sizes bytes.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "base/origin_problem.h"
 #include "rules/policy.h"
 
 namespace sluice::config {
@@ -33,11 +35,15 @@ enum class WhenDown : uint8_t { open, closed };
 enum class Quic : uint8_t { reject, pass };
 enum class TerminateWith : uint8_t { reset, alert };
 enum class NonTls : uint8_t { terminate, tunnel };
+enum class LeafKeyKind : uint8_t { ec, rsa };             // P-256, RSA-2048
+enum class WhenNotBumpable : uint8_t { tunnel, terminate };  // tls.client_cert, tls.unsupported
+enum class NonHttp : uint8_t { terminate, tunnel };
 enum class LogFormat : uint8_t { json, cef, key_value };
 
 struct Gateway {
   uint16_t tproxy_port = 12345;
   std::vector<uint16_t> tls_ports = {443};
+  std::vector<uint16_t> http_ports;  // plain HTTP; none of them is in tls_ports
   uint32_t workers = 0;  // 0: one per CPU that the process may use
   ClientSource client_source = ClientSource::gateway;
   // kernel-setup reads these; the daemon only needs `mark`.
@@ -55,11 +61,54 @@ struct Gateway {
   uint32_t rule_priority = 5300;
 };
 
+/// What is done with a connection whose origin certificate has a problem (S12), mildest first.
+enum class InvalidAction : uint8_t { allow, tunnel, untrusted, page, terminate };
+[[nodiscard]] const char* to_string(InvalidAction action);
+
+/// [tls.invalid_origin].
+struct InvalidOrigin {
+  /// By OriginProblem.
+  std::array<InvalidAction, origin_problem_count> actions = {
+      InvalidAction::terminate, InvalidAction::untrusted, InvalidAction::untrusted, InvalidAction::untrusted,
+      InvalidAction::untrusted, InvalidAction::untrusted, InvalidAction::untrusted};
+
+  [[nodiscard]] InvalidAction action_for(OriginProblem problem) const {
+    return actions[static_cast<size_t>(problem)];
+  }
+  /// With several problems the strictest action wins; `allow` without any.
+  [[nodiscard]] InvalidAction action_for(OriginProblems problems) const;
+};
+
+/// A file that a key names, and where, so that its faults can be told with the place.
+struct FileName {
+  std::string path;  // absolute, or relative to the current directory
+  rules::Position position;
+};
+
+using Fingerprint = std::array<uint8_t, 32>;  // SHA-256 of a certificate's DER
+
 struct Tls {
   bool decrypt = true;
   TerminateWith terminate_with = TerminateWith::reset;
   NonTls non_tls = NonTls::terminate;
   bool require_sni = false;
+  // What follows is for bump alone. The files are read by control/load_config, into a tls::Material.
+  std::optional<FileName> ca_cert;
+  std::optional<FileName> ca_key;
+  LeafKeyKind leaf_key = LeafKeyKind::ec;
+  bool system_roots = true;
+  std::vector<FileName> extra_roots;
+  std::vector<FileName> intermediates;
+  std::vector<FileName> crl_files;
+  std::vector<Fingerprint> trusted_origins;
+  WhenNotBumpable client_cert = WhenNotBumpable::tunnel;
+  WhenNotBumpable unsupported = WhenNotBumpable::tunnel;
+  uint16_t min_version = 0x0303;  // towards clients and origins: 0x0303 or 0x0304
+  InvalidOrigin invalid_origin;
+};
+
+struct Http {
+  NonHttp non_http = NonHttp::terminate;
 };
 
 struct Limits {
@@ -82,6 +131,7 @@ struct Config {
   std::string file;
   Gateway gateway;
   Tls tls;
+  Http http;
   Limits limits;
   Log log;
   std::shared_ptr<const rules::Policy> policy;
@@ -95,8 +145,13 @@ struct Loaded {
 /// Reads a file, whole; nullopt with `error` set to the reason ("No such file or directory").
 using ReadFile = std::function<std::optional<std::string>(const std::string& path, std::string& error)>;
 
-/// Pure: all files are read through `read_file`. List paths are relative to the directory of `file`.
+/// THE SWITCH of issue 3: false refuses what the data path cannot do yet: the action "bump" and gateway.http_ports.
+inline constexpr bool bump_is_ready = false;
+
+/// Pure: all files are read through `read_file`. Paths are relative to the directory of `file`.
 /// Every problem is found in one go. `hash_seed` keys the hash tables against chosen collisions.
-[[nodiscard]] Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_seed);
+/// The files of the CA, roots and CRLs are not read here: control/load_config does.
+[[nodiscard]] Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_seed,
+                          bool may_bump = bump_is_ready);
 
 }  // namespace sluice::config

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "config/advice.h"
+#include "config/bump_reader.h"
 #include "config/config.h"
 #include "config/rules_reader.h"
 #include "config/section.h"
@@ -13,21 +14,12 @@
 namespace sluice::config {
 namespace {
 
-constexpr size_t tls_ports_max = 64;  // listed in the nftables rules; nobody has more
+constexpr size_t ports_max = 64;  // listed in the nftables rules; nobody has more
 
-constexpr std::string_view why_no_bump_keys =
-    "belongs to decrypting TLS (action \"bump\"), which this version does not do yet";
-constexpr std::array<NotYet, 11> later_tls = {{{"ca_cert", why_no_bump_keys},
-                                               {"ca_key", why_no_bump_keys},
-                                               {"client_cert", why_no_bump_keys},
-                                               {"invalid_origin", why_no_bump_keys},
-                                               {"trusted_origins", why_no_bump_keys},
-                                               {"leaf_key", why_no_bump_keys},
-                                               {"roots", why_no_bump_keys},
-                                               {"crl", why_no_bump_keys},
-                                               {"ocsp", why_no_bump_keys},
-                                               {"min_version", why_no_bump_keys},
-                                               {"max_version", why_no_bump_keys}}};
+constexpr std::array<NotYet, 3> later_tls = {
+    {{"roots", "the keys are system_roots = true and extra_roots = [\"FILE\"]"},
+     {"crl", "the key is crl_files = [\"FILE\"]"},
+     {"ocsp", "a stapled OCSP response is always checked; this version asks no OCSP servers"}}};
 constexpr std::array<NotYet, 7> later_tables = {
     {{"explicit",
       "this version has the transparent mode alone; it does not listen as a configured proxy yet"},
@@ -39,47 +31,59 @@ constexpr std::array<NotYet, 7> later_tables = {
       "this version does not scan traffic yet; a list of hosts can be blocked with [[access.rules]]"},
      {"page", "block pages need HTTP, which this version does not read yet"}}};
 
-void read_ports(Section& section, Gateway& gateway) {
-  const Array* array = section.array("tls_ports");
-  if (array == nullptr) return;
-  const auto at = section.value("tls_ports")->position;
+std::vector<uint16_t> read_ports(Section& section, std::string_view key, const Gateway& gateway) {
   std::vector<uint16_t> ports;
+  const Array* array = section.array(key);
+  if (array == nullptr) return ports;
+  const std::string name = section.full(key);
   for (const Value& element : array->values) {
     const auto* number = std::get_if<int64_t>(&element.is);
     if (number == nullptr) {
-      section.problems().error(
-          element.position,
-          fmt::format("gateway.tls_ports must be a list of numbers, not of {}", element.type()));
+      section.problems().error(element.position,
+                               fmt::format("{} must be a list of numbers, not of {}", name, element.type()));
     } else if (*number < 1 || *number > 65535) {
       section.problems().error(element.position,
-                               fmt::format("gateway.tls_ports: a port is from 1 to 65535, not {}", *number));
+                               fmt::format("{}: a port is from 1 to 65535, not {}", name, *number));
     } else if (std::find(ports.begin(), ports.end(), *number) != ports.end()) {
-      section.problems().error(element.position, fmt::format("gateway.tls_ports names {} twice", *number));
+      section.problems().error(element.position, fmt::format("{} names {} twice", name, *number));
     } else if (*number == gateway.tproxy_port) {
       section.problems().error(
           element.position,
-          fmt::format(
-              "gateway.tls_ports must not contain gateway.tproxy_port ({}), where the gateway itself listens",
-              *number));
+          fmt::format("{} must not contain gateway.tproxy_port ({}), where the gateway itself listens", name,
+                      *number));
     } else {
       ports.push_back(static_cast<uint16_t>(*number));
     }
   }
-  if (array->values.empty())
+  if (ports.size() > ports_max)
     section.problems().error(
-        at, "gateway.tls_ports is empty: nothing would be redirected; the usual value is [443]");
-  if (ports.size() > tls_ports_max)
-    section.problems().error(at, fmt::format("gateway.tls_ports has {} ports, at most {} are allowed",
-                                             ports.size(), tls_ports_max));
-  gateway.tls_ports = std::move(ports);
+        section.value(key)->position,
+        fmt::format("{} has {} ports, at most {} are allowed", name, ports.size(), ports_max));
+  return ports;
 }
 
-void refuse_http_ports(Section& section) {
-  const Array* array = section.array("http_ports");
-  if (array != nullptr && !array->values.empty())
+void read_tls_ports(Section& section, Gateway& gateway) {
+  const Value* value = section.value("tls_ports");
+  if (value == nullptr) return;
+  gateway.tls_ports = read_ports(section, "tls_ports", gateway);
+  const auto* array = std::get_if<Array>(&value->is);
+  if (array != nullptr && array->values.empty())
     section.problems().error(
-        section.value("http_ports")->position,
-        "gateway.http_ports: this version does not read HTTP yet; write [], or leave it out");
+        value->position, "gateway.tls_ports is empty: nothing would be redirected; the usual value is [443]");
+}
+
+void read_http_ports(Section& section, Gateway& gateway, bool may_bump) {
+  gateway.http_ports = read_ports(section, "http_ports", gateway);
+  if (gateway.http_ports.empty()) return;
+  const auto at = section.value("http_ports")->position;
+  if (!may_bump)
+    section.problems().error(
+        at, "gateway.http_ports: this version does not read HTTP yet; write [], or leave it out");
+  for (const uint16_t port : gateway.http_ports)
+    if (std::find(gateway.tls_ports.begin(), gateway.tls_ports.end(), port) != gateway.tls_ports.end())
+      section.problems().error(
+          at, fmt::format("gateway.http_ports and gateway.tls_ports both name {}: a port is one or the other",
+                          port));
 }
 
 void read_interfaces(Section& section, Gateway& gateway) {
@@ -135,10 +139,10 @@ void read_marks(Section& section, Gateway& gateway) {
                                          gateway.mark));
 }
 
-void read_gateway(Section& section, RulesReader& lists, Gateway& gateway) {
+void read_gateway(Section& section, RulesReader& lists, bool may_bump, Gateway& gateway) {
   section.integer("tproxy_port", 1, 65535, gateway.tproxy_port);
-  read_ports(section, gateway);
-  refuse_http_ports(section);
+  read_tls_ports(section, gateway);
+  read_http_ports(section, gateway, may_bump);
   section.integer("workers", 0, 1024, gateway.workers);
   section.choice<ClientSource>("client_source",
                                {{"gateway", ClientSource::gateway}, {"client", ClientSource::client}},
@@ -171,6 +175,8 @@ void read_tls(Section& section, RulesReader& rules, rules::PolicyBuilder& builde
                          tls.non_tls);
   section.boolean("require_sni", tls.require_sni);
   rules.read_tls(section);
+  read_bump(section, rules, tls);
+  require_ca(rules, tls, section.problems());
   section.finish(later_tls);
 }
 
@@ -210,7 +216,7 @@ void read_log(Section& section, Log& log) {
 }
 
 void read_document(const Table& document, RulesReader& rules, rules::PolicyBuilder& builder,
-                   Problems& problems, Config& config) {
+                   Problems& problems, bool may_bump, Config& config) {
   const Table empty;
   Section root(document, "", {1, 1}, problems);
   const auto section = [&](const char* name) {
@@ -220,9 +226,11 @@ void read_document(const Table& document, RulesReader& rules, rules::PolicyBuild
                    value == nullptr ? rules::Position{1, 1} : value->position, problems);
   };
   Section gateway = section("gateway");
-  read_gateway(gateway, rules, config.gateway);
+  read_gateway(gateway, rules, may_bump, config.gateway);
   Section tls = section("tls");
   read_tls(tls, rules, builder, config.tls);
+  Section http = section("http");
+  read_http(http, config.http);
   Section access = section("access");
   rules.read_access(access);
   access.finish();
@@ -235,7 +243,7 @@ void read_document(const Table& document, RulesReader& rules, rules::PolicyBuild
 
 }  // namespace
 
-Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_seed) {
+Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_seed, bool may_bump) {
   Problems problems(file);
   std::string reason;
   const auto text = read_file(file, reason);
@@ -252,8 +260,8 @@ Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_se
   auto config = std::make_shared<Config>();
   config->file = file;
   rules::PolicyBuilder builder(hash_seed);
-  RulesReader rules(file, read_file, builder, problems);
-  read_document(*document, rules, builder, problems, *config);
+  RulesReader rules(file, read_file, builder, problems, may_bump);
+  read_document(*document, rules, builder, problems, may_bump, *config);
   if (problems.errors() > 0) return {nullptr, problems.take()};
   config->policy = builder.build();
   advise(*config, rules, problems);

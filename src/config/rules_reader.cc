@@ -20,8 +20,7 @@ using rules::Slot;
 constexpr size_t list_problems_max = 20;
 constexpr size_t interface_bytes_max = 15;  // IFNAMSIZ with its terminator, linux/if.h
 
-constexpr std::string_view why_no_bump =
-    "\"bump\" needs a CA (tls.ca_cert, tls.ca_key), and this version does not decrypt yet; allowed are ";
+constexpr std::string_view why_no_bump = "\"bump\": this version does not decrypt yet; allowed are ";
 constexpr std::string_view why_no_content =
     "this version decides at the connect event and at the ClientHello, where this is not known; it needs the "
     "traffic "
@@ -200,35 +199,37 @@ std::optional<GroupId> RulesReader::list_group(Slot slot, std::string_view name,
 
 std::vector<Cidr> RulesReader::networks(Section& section, std::string_view key) {
   std::vector<Cidr> result;
-  const Array* array = section.array(key);
-  if (array == nullptr) return result;
-  const auto add = [&](std::string_view text, const std::string& file, Position at) {
+  entries(section, key, "strings", [&](std::string_view text, std::string& error) {
     Cidr network;
-    std::string error;
-    if (network_of(text, network, error))
-      result.push_back(network);
-    else if (file.empty())
-      problems_.error(at, fmt::format("{}: {}", section.full(key), error));
-    else
-      problems_.add(Severity::error, file, at, error);
-  };
+    if (network_of(text, network, error)) result.push_back(network);
+  });
+  return result;
+}
+
+void RulesReader::entries(Section& section, std::string_view key, std::string_view what,
+                          const TakeEntry& take) {
+  const Array* array = section.array(key);
+  if (array == nullptr) return;
   for (const Value& element : array->values) {
     const auto* text = std::get_if<std::string>(&element.is);
+    std::string error;
     if (text == nullptr) {
-      problems_.error(element.position, fmt::format("{} must be a list of strings, not of {}",
-                                                    section.full(key), element.type()));
+      problems_.error(element.position, fmt::format("{} must be a list of {}, not of {}", section.full(key),
+                                                    what, element.type()));
     } else if (text->starts_with('@')) {
       const std::string name = text->substr(1);
       const std::string path = path_of(name);
+      size_t wrong = 0;
       if (const auto list = read_list(name, element.position))
         rules::read_plain_list(*list, [&](std::string_view entry, uint32_t line, uint32_t column) {
-          add(entry, path, {line, column});
+          std::string entry_error;
+          take(entry, entry_error);
+          if (!entry_error.empty()) list_problem(path, {line, column}, std::move(entry_error), wrong);
         });
-    } else {
-      add(*text, "", element.position);
+    } else if (take(*text, error); !error.empty()) {
+      problems_.error(element.position, fmt::format("{}: {}", section.full(key), error));
     }
   }
-  return result;
 }
 
 // --- conditions
@@ -422,6 +423,40 @@ std::vector<rules::RowCondition> RulesReader::read_conditions(const Table& table
 // --- rules
 // ------------------------------------------------------------------------------------------------------------
 
+bool RulesReader::take_bump(const std::string& key, const Value& value, std::string_view others) {
+  if (!may_bump_) {
+    problems_.error(value.position, fmt::format("{}: {}{}", key, why_no_bump, others));
+    return false;
+  }
+  if (!first_bump_) first_bump_ = Bump{key, value.position};
+  return true;
+}
+
+void RulesReader::read_action(Section& section, const std::string& path, Position position,
+                              rules::RuleSource& rule) {
+  const Value* action = section.value("action");
+  const auto* text = action == nullptr ? nullptr : std::get_if<std::string>(&action->is);
+  if (action == nullptr) {
+    problems_.error(position, fmt::format("{} has no action; allowed are \"tunnel\", \"tunnel-sni\", "
+                                          "\"bump\" and \"terminate\"",
+                                          path));
+  } else if (text == nullptr || *text != "bump") {
+    section.choice<Action>("action",
+                           {{"tunnel", Action::tunnel},
+                            {"tunnel-sni", Action::tunnel_sni},
+                            {"bump", Action::bump},
+                            {"terminate", Action::terminate}},
+                           rule.action);
+  } else if (take_bump(path + ".action", *action, "\"tunnel\", \"tunnel-sni\" and \"terminate\"")) {
+    rule.action = Action::bump;
+  }
+  const Value* inspect = section.value("inspect");
+  section.boolean("inspect", rule.inspect);
+  if (inspect != nullptr && text != nullptr && *text != "bump")
+    problems_.error(inspect->position,
+                    fmt::format("{}.inspect is only for action = \"bump\": nothing else is decrypted", path));
+}
+
 bool RulesReader::read_rule(const Table& table, const std::string& path, Position position, bool tls,
                             rules::RuleSource& rule) {
   const size_t errors_before = problems_.errors();
@@ -457,21 +492,7 @@ bool RulesReader::read_rule(const Table& table, const std::string& path, Positio
     }
   }
   if (tls) {
-    const Value* action = section.value("action");
-    if (action == nullptr) {
-      problems_.error(
-          position,
-          fmt::format("{} has no action; allowed are \"tunnel\", \"tunnel-sni\" and \"terminate\"", path));
-    } else if (const auto* text = std::get_if<std::string>(&action->is); text != nullptr && *text == "bump") {
-      problems_.error(
-          action->position,
-          fmt::format("{}.action: {}\"tunnel\", \"tunnel-sni\" and \"terminate\"", path, why_no_bump));
-    } else {
-      section.choice<Action>(
-          "action",
-          {{"tunnel", Action::tunnel}, {"tunnel-sni", Action::tunnel_sni}, {"terminate", Action::terminate}},
-          rule.action);
-    }
+    read_action(section, path, position, rule);
     section.finish();
   } else {
     rule.action = Action::block;  // the default of a new rule
@@ -537,16 +558,17 @@ void RulesReader::read_tls(Section& tls) {
   const Value* chosen = tls.value("default_action");
   const std::string* text = chosen == nullptr ? nullptr : std::get_if<std::string>(&chosen->is);
   if (text != nullptr && *text == "bump") {
-    problems_.error(chosen->position,
-                    fmt::format("tls.default_action: {}\"tunnel-sni\" and \"terminate\"", why_no_bump));
+    if (take_bump("tls.default_action", *chosen, "\"tunnel-sni\" and \"terminate\"")) action = Action::bump;
   } else if (text != nullptr && *text == "tunnel") {
     problems_.error(
         chosen->position,
         "tls.default_action must not be \"tunnel\": every connection would pass unseen; write "
         "\"tunnel-sni\", or a rule with action = \"tunnel\" for what may pass so, or decrypt = false");
   } else {
-    tls.choice<Action>("default_action",
-                       {{"tunnel-sni", Action::tunnel_sni}, {"terminate", Action::terminate}}, action);
+    tls.choice<Action>(
+        "default_action",
+        {{"tunnel-sni", Action::tunnel_sni}, {"bump", Action::bump}, {"terminate", Action::terminate}},
+        action);
   }
   builder_.set_tls_default(action);
   read_rules(tls, true);

@@ -31,8 +31,12 @@ struct ReadRule {
 class RulesReader {
  public:
   RulesReader(const std::string& file, const ReadFile& read_file, rules::PolicyBuilder& builder,
-              Problems& problems)
-      : directory_(file.substr(0, file.rfind('/') + 1)), read_file_(read_file), builder_(builder), problems_(problems) {}
+              Problems& problems, bool may_bump)
+      : directory_(file.substr(0, file.rfind('/') + 1)),
+        read_file_(read_file),
+        builder_(builder),
+        problems_(problems),
+        may_bump_(may_bump) {}
 
   /// The [tls] and [access] sections: their defaults and rules.
   void read_tls(Section& tls);
@@ -40,6 +44,23 @@ class RulesReader {
 
   /// A list of networks outside the rules (gateway.exempt_…), with "@FILE" entries.
   [[nodiscard]] std::vector<Cidr> networks(Section& section, std::string_view key);
+
+  /// A list of strings outside the rules, with "@FILE" entries. `take` sets `error` when an entry is not one;
+  /// `what` the list must be of, for messages.
+  using TakeEntry = std::function<void(std::string_view text, std::string& error)>;
+  void entries(Section& section, std::string_view key, std::string_view what, const TakeEntry& take);
+
+  /// Where the file is that a key names.
+  [[nodiscard]] std::string path_of(std::string_view name) const {
+    return name.starts_with('/') ? std::string(name) : directory_ + std::string(name);
+  }
+
+  /// The default, or the first rule, whose action is "bump"; nullopt when nothing bumps.
+  struct Bump {
+    std::string key;  // "tls.default_action"
+    rules::Position position;
+  };
+  [[nodiscard]] const std::optional<Bump>& first_bump() const { return first_bump_; }
 
   [[nodiscard]] const std::vector<ReadRule>& tls_rules() const { return tls_rules_; }
   [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return access_rules_; }
@@ -59,9 +80,10 @@ class RulesReader {
   [[nodiscard]] bool add_alternative(rules::GroupId group, std::string_view text, std::string& error);
   [[nodiscard]] std::optional<rules::GroupId> list_group(rules::Slot slot, std::string_view name,
                                                          rules::Position at);
-  [[nodiscard]] std::string path_of(std::string_view name) const {
-    return name.starts_with('/') ? std::string(name) : directory_ + std::string(name);
-  }
+  void read_action(Section& section, const std::string& path, rules::Position position,
+                   rules::RuleSource& rule);
+  /// `value` is "bump": notes it, or tells that this version cannot; `others` are the other allowed words.
+  [[nodiscard]] bool take_bump(const std::string& key, const Value& value, std::string_view others);
   [[nodiscard]] std::optional<std::string> read_list(std::string_view name, rules::Position at);
   void read_hosts(rules::GroupId group, const std::string& path, const std::string& text, rules::Position at);
   void list_problem(const std::string& path, rules::Position at, std::string message, size_t& count);
@@ -70,6 +92,8 @@ class RulesReader {
   const ReadFile& read_file_;
   rules::PolicyBuilder& builder_;
   Problems& problems_;
+  bool may_bump_;
+  std::optional<Bump> first_bump_;
   std::map<std::pair<rules::Slot, std::string>, std::optional<rules::GroupId>> lists_;
   std::map<std::pair<rules::Slot, std::string>, rules::GroupId> inline_groups_;
   std::map<rules::GroupId, std::vector<std::string>> written_;

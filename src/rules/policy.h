@@ -59,6 +59,7 @@ struct Condition {
 struct Rule {
   std::string name;              // as written, or "tls rule 3"
   Action action = Action::peek;  // TLS: tunnel, tunnel_sni, bump, terminate; access: peek stands for allow
+  bool inspect = true;           // of bump: read the HTTP inside; false relays any bytes
   std::string redirect_to;
   Position position;
   uint32_t row = 0;            // of its `when`
@@ -86,6 +87,11 @@ class Policy {
   [[nodiscard]] bool needs_time() const { return !schedules_.empty(); }
   /// Whether any TLS rule or the default bumps.
   [[nodiscard]] bool can_bump() const { return can_bump_; }
+  /// Whether a connection that this TLS rule bumps has its HTTP read (`inspect`); true for rule_default.
+  [[nodiscard]] bool inspects(RuleIndex tls_rule) const {
+    return tls_rule < 0 || static_cast<size_t>(tls_rule) >= tls_.rules.size() ||
+           tls_.rules[static_cast<size_t>(tls_rule)].inspect;
+  }
 
   /// The conditions of a row, in the order of rules.toml. Row numbers are those in Rule.
   [[nodiscard]] std::span<const Condition> conditions_of(uint32_t row) const {

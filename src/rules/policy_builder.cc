@@ -68,6 +68,7 @@ std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
       rows.push_back({next, &source.when});
       Rule rule{std::move(source.name),
                 source.action,
+                source.inspect,
                 std::move(source.redirect_to),
                 source.position,
                 next,

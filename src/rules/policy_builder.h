@@ -27,6 +27,7 @@ struct RowCondition {
 struct RuleSource {
   std::string name;
   Action action = Action::peek;
+  bool inspect = true;
   std::string redirect_to;
   Position position;
   std::vector<RowCondition> when;  // at most one condition per slot

@@ -98,7 +98,7 @@ to = "/var/log/sluice.log"
                            {{"exempt.txt", "10.9.0.0/16 # printers\n"}});
   REQUIRE_MESSAGE(loaded.config, problems_of(loaded));
   CHECK(loaded.problems.empty());
-  const auto& [file, gateway, tls, limits, log, policy] = *loaded.config;
+  const auto& [file, gateway, tls, http, limits, log, policy] = *loaded.config;
   CHECK(gateway.tproxy_port == 1);
   CHECK(gateway.tls_ports == std::vector<uint16_t>{443, 8443});
   CHECK(gateway.workers == 3);
@@ -121,6 +121,7 @@ to = "/var/log/sluice.log"
   CHECK((limits.half_closed_timeout_ms == 60'000 && limits.drain_timeout_ms == 0 &&
          limits.keepalive_ms == 90'000));
   CHECK((limits.connections_max == 1000 && limits.relay_memory_max == 100u << 20));
+  CHECK(http.non_http == config::NonHttp::terminate);
   CHECK(log.format == config::LogFormat::key_value);
   CHECK(log.to == "/var/log/sluice.log");
   CHECK(policy->tls_default() == rules::Action::terminate);
@@ -233,20 +234,14 @@ TEST_CASE("S2: default actions: choices with the nearest; plain tunnel refused w
   check_refused(
       {"[tls]\ndefault_action = \"tunnel\"\n", "2:18: error: tls.default_action must not be \"tunnel\""});
   check_refused({"[tls]\ndefault_action = \"tunnel_sni\"\n",
-                 "2:18: error: tls.default_action must be \"tunnel-sni\" or \"terminate\", not "
+                 "2:18: error: tls.default_action must be \"tunnel-sni\", \"bump\" or \"terminate\", not "
                  "\"tunnel_sni\": did you mean \"tunnel-sni\"?"});
   check_refused({"[access]\ndefault = \"deny\"\n",
                  "2:11: error: access.default must be \"allow\" or \"block\", not \"deny\""});
-  check_refused(
-      {"[[tls.rules]]\naction = \"block\"\n",
-       "2:10: error: tls.rules.action must be \"tunnel\", \"tunnel-sni\" or \"terminate\", not \"block\""});
+  check_refused({"[[tls.rules]]\naction = \"block\"\n",
+                 "2:10: error: tls.rules.action must be \"tunnel\", \"tunnel-sni\", \"bump\" or "
+                 "\"terminate\", not \"block\""});
   check_refused({"[[tls.rules]]\nname = \"x\"\n", "1:1: error: tls.rules has no action"});
-}
-
-TEST_CASE("S9: bump needs a CA, and this version does not decrypt yet") {
-  check_refused(
-      {"[tls]\ndefault_action = \"bump\"\n", "2:18: error: tls.default_action: \"bump\" needs a CA"});
-  check_refused({"[[tls.rules]]\naction = \"bump\"\n", "2:10: error: tls.rules.action: \"bump\" needs a CA"});
 }
 
 TEST_CASE("what the specification names but this version lacks says so") {
@@ -256,11 +251,8 @@ TEST_CASE("what the specification names but this version lacks says so") {
   check_refused({"[protection.default]\n", "error: protection: this version does not scan"});
   check_refused({"[antivirus]\n", "1:2: error: antivirus: this version does not scan"});
   check_refused({"[links]\n", "1:2: error: links: "});
-  check_refused({"[gateway]\nhttp_ports = [80]\n",
-                 "2:14: error: gateway.http_ports: this version does not read HTTP yet"});
-  for (const char* key : {"ca_cert = \"x\"", "ca_key = \"x\"", "client_cert = \"tunnel\"",
-                          "trusted_origins = []", "invalid_origin = {}"})
-    check_refused({(std::string("[tls]\n") + key + "\n").c_str(), "2:1: error: tls."});
+  check_refused(
+      {"[tls]\nroots = []\n", "2:1: error: tls.roots: the keys are system_roots = true and extra_roots"});
   check_refused({"[access]\nhttps_page = true\n",
                  "2:14: error: access.https_page: a page inside HTTPS needs \"bump\""});
   for (const char* key : {"url", "mime", "file_name", "file_type", "size", "direction", "md5", "sha256"})

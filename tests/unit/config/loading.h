@@ -15,14 +15,15 @@ namespace sluice::testing {
 struct Files {
   std::map<std::string, std::string> texts;
 
-  [[nodiscard]] config::Loaded load() const {
+  /// `may_bump`: as a version that decrypts would.
+  [[nodiscard]] config::Loaded load(bool may_bump = config::bump_is_ready) const {
     const auto read = [this](const std::string& path, std::string& error) -> std::optional<std::string> {
       const auto found = texts.find(path);
       if (found != texts.end()) return found->second;
       error = "No such file or directory";
       return std::nullopt;
     };
-    return config::load("/etc/sluice/rules.toml", read, 42);
+    return config::load("/etc/sluice/rules.toml", read, 42, may_bump);
   }
 };
 
@@ -31,6 +32,14 @@ inline config::Loaded load(const std::string& rules, std::map<std::string, std::
   files.texts["/etc/sluice/rules.toml"] = rules;
   for (auto& [name, text] : lists) files.texts["/etc/sluice/lists/" + name] = std::move(text);
   return files.load();
+}
+
+/// The same as a version that decrypts would, whatever the switch in config.h says.
+inline config::Loaded load_bumping(const std::string& rules, std::map<std::string, std::string> lists = {}) {
+  Files files;
+  files.texts["/etc/sluice/rules.toml"] = rules;
+  for (auto& [name, text] : lists) files.texts["/etc/sluice/lists/" + name] = std::move(text);
+  return files.load(true);
 }
 
 inline std::string problems_of(const config::Loaded& loaded) {
