@@ -56,6 +56,24 @@ inline constexpr uint64_t gather_streams_min = 2;
 inline constexpr uint32_t gather_us = 20;
 inline constexpr uint32_t gather_completions = 64;
 
+// --- HTTP/1 ---------------------------------------------------------------------------------------------------------
+// Start line and header fields together. Servers take 8 KB (Apache, a line) to 32 KB (nginx), browsers up to 256 KB of a
+// response; 64 KiB lets through what both sides of real traffic use.
+inline constexpr size_t http_head_bytes_max = 64 * 1024;
+inline constexpr size_t http_target_bytes_max = 32 * 1024;
+// The longest registered method has 17 bytes (UPDATEREDIRECTREF).
+inline constexpr size_t http_method_bytes_max = 32;
+inline constexpr size_t http_headers_max = 256;
+// RFC 9112 section 2.2 asks for one to be ignored.
+inline constexpr uint8_t http_empty_lines_max = 4;
+inline constexpr size_t http_trailer_bytes_max = 16 * 1024;
+// A chunk's size with its extensions, which nobody uses: 16 digits are enough for the rest.
+inline constexpr size_t http_chunk_line_bytes_max = 1024;
+// Requests sent to an origin and not yet answered.
+inline constexpr size_t http_pipelined_max = 8;
+// 100, 102 and 103 before one response. Servers send one or two; 102 may be repeated while work goes on.
+inline constexpr uint8_t http_interim_max = 32;
+
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;

@@ -24,11 +24,13 @@ SIDEWAYS = {("config", "rules")}
 # System headers that only some rooms may see; a pattern is matched against the whole name between < and >.
 KERNEL = r"liburing(/.*)?\.h"
 WOLFSSL = r"wolfssl/.*"
+LLHTTP = r"llhttp\.h"
 SOCKETS = r"sys/(socket|un|epoll|eventfd|ioctl|uio|sendfile|select)\.h|net/.*|netinet/.*|netdb\.h|linux/.*"
 CLOCKS_AND_CHANCE = r"sys/(random|time|timerfd)\.h|random"
 ONLY_IN = [
     (KERNEL, {"io"}),
     (WOLFSSL, {"tls"}),
+    (LLHTTP, {"http"}),
     (SOCKETS, {"base", "io", "worker", "control", "cli", "main.cc"}),
     (r"poll\.h", set(LAYER) - PURE - {"tls"}),  # flow names events such as POLLIN
     (CLOCKS_AND_CHANCE, set(LAYER) - PURE),

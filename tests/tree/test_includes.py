@@ -30,6 +30,7 @@ BAD = {
     "a pure room sees the ring": {"record/a.cc": "#  include <liburing.h>"},
     "a pure room sees wolfSSL": {"rules/a.cc": "#include <wolfssl/ssl.h>"},
     "flow sees sockets": {"flow/a.cc": "#include <sys/socket.h>"},
+    "flow sees llhttp": {"flow/a.cc": "#include <llhttp.h>"},
     "flow sees wolfSSL": {"flow/a.cc": "#include <wolfssl/ssl.h>"},
     "a pure room reads a clock": {"rules/a.cc": "auto t = std::chrono::steady_clock::now();"},
     "a pure room throws dice": {"http/a.cc": "int n = rand ();"},
