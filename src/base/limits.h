@@ -74,6 +74,15 @@ inline constexpr size_t http_pipelined_max = 8;
 // 100, 102 and 103 before one response. Servers send one or two; 102 may be repeated while work goes on.
 inline constexpr uint8_t http_interim_max = 32;
 
+// --- certificates ---------------------------------------------------------------------------------------------------
+// One certificate in DER. 1,000 names of 60 bytes come to about 64 KB; the largest seen in public are some 30 KB.
+inline constexpr size_t certificate_bytes_max = 256 * 1024;
+// Alternative names in it. Public CAs stop at 2,000 or fewer.
+inline constexpr size_t certificate_names_max = 8192;
+// Extensions in it, and attributes in a name. Real ones have about 10.
+inline constexpr size_t certificate_extensions_max = 64;
+inline constexpr size_t name_attributes_max = 64;
+
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;
