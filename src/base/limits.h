@@ -26,6 +26,8 @@ inline constexpr uint32_t descriptors_reserved_per_worker = 64;
 inline constexpr uint32_t pipes_per_worker_max = 64;
 // A dial that takes longer has its client watched, so that one who gives up is noticed.
 inline constexpr uint32_t dial_unwatched_ms = 250;
+// A relay that has lived so long (or half of limits.keepalive) has keepalive set on its origin's socket.
+inline constexpr uint32_t keepalive_after_ms = 5'000;
 // With fewer the daemon refuses to start: it could serve nobody.
 inline constexpr uint32_t sessions_per_worker_min = 16;
 // An alert that closes a connection is sent in order: so long is waited for the client's own close.

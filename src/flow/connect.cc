@@ -43,7 +43,7 @@ Next enter(Session& session) {
   io::OriginSocket options;
   options.v6 = !session.about.destination.address.is_v4();
   options.mark = config.gateway.own_mark;
-  options.keepalive_ms = config.limits.keepalive_ms;
+  options.speaks_first = !session.replay.empty();
   if (config.gateway.client_source == config::ClientSource::client) options.source = &session.about.client.address;
   const int fd = world.kernel.origin_socket(options);
   if (fd < 0) return failed(session, -fd);
@@ -76,9 +76,28 @@ Next connected(Session& session) {
   return Next::go;
 }
 
+/// The ClientHello goes out at once, and its way tells whether the dial came to anything (Kernel::connect_outcome), which
+/// saves asking. 0: it has not; look for the reason.
+ssize_t send_hello(Session& session) {
+  World& world = *session.world;
+  const ssize_t sent = world.kernel.send_now(session.origin_fd, session.replay);
+  if (sent == -EAGAIN || sent == -EINTR || sent == -ENOBUFS) return 0;
+  if (sent <= 0) return sent;
+  session.bytes_up = static_cast<uint64_t>(sent);
+  world.counters.bytes_copied += session.bytes_up;
+  world.relay_memory_bytes -= session.bytes_up;
+  if (session.bytes_up == session.replay.size())
+    session.replay = {};
+  else
+    session.replay.erase(session.replay.begin(), session.replay.begin() + sent);
+  return sent;
+}
+
 Next on_dialled(Session& session, int32_t result) {
   if (result < 0) return failed(session, -result);
-  if (const int outcome = session.world->kernel.connect_outcome(session.origin_fd); outcome != 0) {
+  const ssize_t sent = session.replay.empty() ? 0 : send_hello(session);
+  if (sent < 0) return failed(session, static_cast<int>(-sent));
+  if (const int outcome = sent > 0 ? 0 : session.world->kernel.connect_outcome(session.origin_fd); outcome != 0) {
     if (outcome != -EINPROGRESS) return failed(session, -outcome);
     session.world->kernel.poll(session.down, session.origin_fd, POLLOUT);
     return Next::wait;

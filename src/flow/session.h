@@ -93,6 +93,8 @@ struct SpliceRoom {
   // Both sockets are O_NONBLOCK and are waited for with poll: set once, when a direction first streams (FACTS: a ring
   // receive on such a socket answers -EAGAIN instead of waiting).
   bool nonblocking = false;
+  bool kept_alive = false;  // the origin's socket has its keepalive options, or needs none
+  uint64_t begun_us = 0;
 };
 
 struct FinishRoom {
@@ -123,7 +125,7 @@ struct Session {
   rules::Decision decision;
   std::unique_ptr<hello::ClientHello> hello;  // from peek to decide only
   std::unique_ptr<Seen> seen;                 // from decide to finish
-  std::vector<uint8_t> replay;                // what was peeked and is owed to the origin; counted as relay memory
+  std::vector<uint8_t> replay;                // what was peeked and is still owed to the origin; counted as relay memory
   uint64_t bytes_up = 0;
   uint64_t bytes_down = 0;
   uint32_t peek_us = UINT32_MAX;     // UINT32_MAX: it did not happen

@@ -28,7 +28,8 @@ struct Accepted {
 struct OriginSocket {
   bool v6 = false;
   uint32_t mark = 0;                  // SO_MARK
-  uint32_t keepalive_ms = 0;          // 0: off
+  // We have bytes to send as soon as it is connected: the handshake's last ACK rides on them, a segment less.
+  bool speaks_first = false;
   const IpAddress* source = nullptr;  // bind to this address (IP_TRANSPARENT), port chosen at connect
 };
 
@@ -61,6 +62,8 @@ class Kernel {
   /// answers 0 for any event on the socket, also for an ICMP error that leaves it in SYN_SENT.
   [[nodiscard]] virtual int connect_outcome(int /*fd*/) { return 0; }
   virtual void set_nonblocking(int fd) = 0;
+  /// Probes a peer of whom nothing was heard for `idle_ms`; 0: never.
+  virtual void keep_alive(int fd, uint32_t idle_ms) = 0;
   /// Never waits.
   [[nodiscard]] virtual ssize_t send_now(int fd, std::span<const uint8_t> bytes) = 0;
   [[nodiscard]] virtual ssize_t receive_now(int fd, std::span<uint8_t> bytes) = 0;

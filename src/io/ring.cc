@@ -187,6 +187,8 @@ int Ring::describe(int client_fd, bool want_interface, Accepted& accepted) {
 
 int Ring::origin_socket(const OriginSocket& options) { return make_origin_socket(options); }
 
+void Ring::keep_alive(int fd, uint32_t idle_ms) { (void)io::keep_alive(fd, idle_ms); }
+
 int Ring::connect_outcome(int fd) {
   SocketAddress peer;
   peer.length = sizeof peer.storage;

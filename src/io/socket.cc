@@ -19,16 +19,6 @@ bool set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
-/// TCP_KEEPIDLE and TCP_KEEPINTVL take seconds. Six probes, a sixth of the idle time apart: a dead peer is noticed after
-/// twice `keepalive_ms`.
-bool set_keepalive(int fd, uint32_t keepalive_ms) {
-  if (keepalive_ms == 0) return true;
-  const int idle_s = static_cast<int>((keepalive_ms + 999) / 1000);
-  const int interval_s = idle_s >= 6 ? idle_s / 6 : 1;
-  return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) && set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s) &&
-         set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s) && set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
-}
-
 int closed_with_errno(int fd) {
   const int error = errno;
   ::close(fd);
@@ -98,6 +88,16 @@ Endpoint to_endpoint(const SocketAddress& address) {
   return result;
 }
 
+/// TCP_KEEPIDLE and TCP_KEEPINTVL take seconds. Six probes, a sixth of the idle time apart: a dead peer is noticed after
+/// twice `keepalive_ms`.
+bool keep_alive(int fd, uint32_t keepalive_ms) {
+  if (keepalive_ms == 0) return true;
+  const int idle_s = static_cast<int>((keepalive_ms + 999) / 1000);
+  const int interval_s = idle_s >= 6 ? idle_s / 6 : 1;
+  return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) && set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s) &&
+         set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s) && set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
+}
+
 int make_listener(const ListenerOptions& options) {
   const int fd = ::socket(options.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
@@ -108,19 +108,23 @@ int make_listener(const ListenerOptions& options) {
                                  : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
   if (!transparent || !family || !set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
       !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) || !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
-      !set_keepalive(fd, options.keepalive_ms))
+      !keep_alive(fd, options.keepalive_ms))
     return closed_with_errno(fd);
   Endpoint any{options.v6 ? IpAddress{} : IpAddress::v4(0u), options.port};
   const SocketAddress address = to_socket_address(any);
   if (::bind(fd, address.get(), address.length) != 0 || ::listen(fd, backlog_connections) != 0)
     return closed_with_errno(fd);
+  // Inherited by what is accepted: the ClientHello is acknowledged with the answer to it, as a segment less, or after 40 ms.
+  // Set behind listen(2), which forgets it. Only an economy, so a refusal does not matter.
+  (void)set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
   return fd;
 }
 
 int make_origin_socket(const OriginSocket& options) {
   const int fd = ::socket(options.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  if (!set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) || !set_keepalive(fd, options.keepalive_ms) ||
+  if (!set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
+      (options.speaks_first && !set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 0)) ||
       (options.mark != 0 && !set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(options.mark))))
     return closed_with_errno(fd);
   if (options.source != nullptr) {

@@ -31,6 +31,8 @@ struct ListenerOptions {
 /// TCP_NODELAY and the keepalive settings. Returns the descriptor, or -errno (EPERM: CAP_NET_RAW is missing).
 [[nodiscard]] int make_listener(const ListenerOptions& options);
 
+/// See Kernel::keep_alive. False, with errno set, if the system refuses.
+bool keep_alive(int fd, uint32_t keepalive_ms);
 /// See Kernel::origin_socket.
 [[nodiscard]] int make_origin_socket(const OriginSocket& options);
 

@@ -405,6 +405,11 @@ int FakeKernel::connect_outcome(int fd) {
   return connection->dial_.result;
 }
 
+void FakeKernel::keep_alive(int fd, uint32_t idle_ms) {
+  if (Connection* connection = open_connection(fd, "keep_alive"); connection != nullptr)
+    connection->keepalive_ms_ = idle_ms;
+}
+
 void FakeKernel::set_nonblocking(int fd) {
   if (Connection* connection = open_connection(fd, "set_nonblocking"); connection != nullptr)
     connection->nonblocking_ = true;
@@ -414,7 +419,12 @@ ssize_t FakeKernel::send_now(int fd, std::span<const uint8_t> bytes) {
   Connection* connection = open_connection(fd, "send_now");
   if (connection == nullptr) return -EBADF;
   if (bytes.empty()) complain("send_now of nothing");
-  if (!connection->established_) complain("send_now on a socket that is not connected");
+  if (!connection->established_) {
+    if (!connection->dialled_) complain("send_now on a socket that was never connected");
+    if (!dial_decided(*connection)) return -EAGAIN;  // tcp_sendmsg: would wait for the handshake
+    if (connection->dial_.result != 0) return connection->dial_.result;
+    connection->established_ = true;
+  }
   if (random_.chance(chaos.eintr)) return -EINTR;
   if (random_.chance(chaos.send_eagain)) return -EAGAIN;
   if (random_.chance(chaos.send_enobufs)) return -ENOBUFS;

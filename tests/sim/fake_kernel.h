@@ -108,6 +108,7 @@ class Connection {
   [[nodiscard]] bool established() const { return established_; }
   [[nodiscard]] bool closed_by_gateway() const { return closed_; }
   [[nodiscard]] bool nonblocking() const { return nonblocking_; }
+  [[nodiscard]] uint32_t keepalive_ms() const { return keepalive_ms_; }
   /// The gateway has ended its half in order, whether the far end has read up to there or not.
   [[nodiscard]] bool gateway_finished() const { return fin_out_ && !got_reset_; }
   /// What the gateway's socket took, alerts included.
@@ -131,6 +132,7 @@ class Connection {
   bool dialled_ = false;
   DialOutcome dial_;
   bool nonblocking_ = false;
+  uint32_t keepalive_ms_ = 0;
   bool shut_write_ = false;
   bool closed_ = false;
   bool close_after_fin_ = false;  // the far end has closed altogether
@@ -202,6 +204,7 @@ class FakeKernel final : public io::Kernel {
   [[nodiscard]] int describe(int client_fd, bool want_interface, io::Accepted& accepted) override;
   [[nodiscard]] int origin_socket(const io::OriginSocket& options) override;
   [[nodiscard]] int connect_outcome(int fd) override;
+  void keep_alive(int fd, uint32_t idle_ms) override;
   void set_nonblocking(int fd) override;
   [[nodiscard]] ssize_t send_now(int fd, std::span<const uint8_t> bytes) override;
   [[nodiscard]] ssize_t receive_now(int fd, std::span<uint8_t> bytes) override;

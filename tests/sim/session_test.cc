@@ -505,7 +505,6 @@ TEST_CASE("a client that resets during a long dial is noticed; one that has mere
 TEST_CASE("the origin's socket is made as the configuration says") {
   Lab lab;
   lab.config().gateway.own_mark = 0x5400;
-  lab.config().limits.keepalive_ms = 77'000;
   Connection& client = lab.begin(endpoint("[2001:db8::7]:443"));
   client.send(client_hello("www.example.test"));
   lab.settle();
@@ -513,10 +512,30 @@ TEST_CASE("the origin's socket is made as the configuration says") {
   CHECK(lab.dialled().front() == endpoint("[2001:db8::7]:443"));  // S11
   CHECK(lab.kernel.last_origin_options().v6);
   CHECK(lab.kernel.last_origin_options().mark == 0x5400);
-  CHECK(lab.kernel.last_origin_options().keepalive_ms == 77'000);
+  CHECK(lab.kernel.last_origin_options().speaks_first);
   client.reset();
   lab.settle();
   CHECK(reason_of(lab, client) == CloseReason::client_reset);
+}
+
+TEST_CASE("the origin's socket gets its keepalive once the session has lived a while, not before, and no later than half of it") {
+  for (const auto& [keepalive_ms, at_ms] : {std::pair{77'000u, 5'000u}, {4'000u, 2'000u}, {0u, 0u}}) {
+    Lab lab;
+    lab.config().limits.keepalive_ms = keepalive_ms;
+    Connection& client = lab.begin(endpoint("192.0.2.7:443"));
+    client.send(client_hello("www.example.test"));
+    lab.settle();
+    REQUIRE(lab.origin_of(client) != nullptr);
+    if (at_ms != 0) {
+      lab.pass_ms(at_ms - 100);
+      CHECK(lab.origin_of(client)->keepalive_ms() == 0);
+    }
+    lab.pass_ms(200);
+    CHECK(lab.origin_of(client)->keepalive_ms() == keepalive_ms);
+    client.reset();
+    lab.settle();
+    CHECK(reason_of(lab, client) == CloseReason::client_reset);
+  }
 }
 
 // --- ended from outside
