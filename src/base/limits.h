@@ -84,6 +84,20 @@ inline constexpr size_t certificate_names_max = 8192;
 // Extensions in it, and attributes in a name. Real ones have about 10.
 inline constexpr size_t certificate_extensions_max = 64;
 inline constexpr size_t name_attributes_max = 64;
+// Of an RSA key of ours. Browsers refuse less than 2048; wolfCrypt as it is built here computes no more than 4096.
+inline constexpr size_t rsa_bits_min = 2048;
+inline constexpr size_t rsa_bits_max = 4096;
+// Certificates in a CA file: ours, its intermediates, a root.
+inline constexpr size_t authority_chain_max = 8;
+// Minted certificates kept, over all workers. One is 0.7 to 2 KB with an EC authority, so these are some 8 MiB; one with
+// 1,000 names is 30 KB, so their bytes are limited as well.
+inline constexpr size_t leaf_cache_entries_max = 8192;
+inline constexpr size_t leaf_cache_bytes_max = 32 * 1024 * 1024;
+// A kept certificate is minted anew this long before it ends.
+inline constexpr int64_t leaf_cache_margin_s = 3600;
+// What a minted certificate may last, and how far its beginning may lie back (S16).
+inline constexpr int64_t leaf_lifetime_s = 90 * 86400;
+inline constexpr int64_t leaf_backdate_s = 86400;
 
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.

@@ -230,10 +230,18 @@ uint8_t* Writer::make_room(size_t count) {
   if (buffer_.size() - size_ < count) {
     Bytes larger(std::max<size_t>(2 * buffer_.size(), 2048) + count);
     if (size_ > 0) std::memcpy(larger.data() + larger.size() - size_, bytes().data(), size_);
+    const size_t kept = size_;
+    wipe();  // it may hold a key
+    size_ = kept;
     buffer_ = std::move(larger);
   }
   size_ += count;
   return buffer_.data() + (buffer_.size() - size_);
+}
+
+void Writer::wipe() {
+  if (!buffer_.empty()) explicit_bzero(buffer_.data(), buffer_.size());
+  size_ = 0;
 }
 
 void Writer::wrap(uint8_t tag, size_t mark) {

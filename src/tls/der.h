@@ -125,6 +125,8 @@ class Writer {
 
   /// What was written so far. Valid until the next write.
   [[nodiscard]] ByteView bytes() const { return ByteView(buffer_).last(size_); }
+  /// Forgets and overwrites all that was written, for keys.
+  void wipe();
   [[nodiscard]] Bytes take() const {
     return {buffer_.end() - static_cast<std::ptrdiff_t>(size_), buffer_.end()};
   }

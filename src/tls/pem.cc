@@ -1,7 +1,7 @@
 #include "tls/pem.h"
 
 #include <algorithm>
-#include <array>
+#include <cstring>
 #include <optional>
 
 namespace sluice::tls {
@@ -147,8 +147,7 @@ std::string write_pem(std::string_view label, ByteView content) {
 }
 
 void wipe(std::span<uint8_t> secret) {
-  volatile uint8_t* const octets = secret.data();
-  for (size_t i = 0; i < secret.size(); ++i) octets[i] = 0;
+  if (!secret.empty()) explicit_bzero(secret.data(), secret.size());
 }
 
 void wipe(std::string& secret) { wipe(std::span(reinterpret_cast<uint8_t*>(secret.data()), secret.size())); }
