@@ -99,6 +99,13 @@ inline constexpr int64_t leaf_cache_margin_s = 3600;
 inline constexpr int64_t leaf_lifetime_s = 90 * 86400;
 inline constexpr int64_t leaf_backdate_s = 86400;
 
+// --- TLS ------------------------------------------------------------------------------------------------------------
+// A client that resumes a session which was resumed itself, and so on: after so many comes a full handshake. wolfSSL counts
+// them in one byte and breaks at 256.
+inline constexpr uint8_t ticket_chain_max = 100;
+// Sessions of origins that a worker may go back to, with the chains that they began with: about 6 KB each.
+inline constexpr size_t origin_sessions_per_worker_max = 1024;
+
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;
