@@ -110,4 +110,30 @@ inline constexpr size_t origin_sessions_per_worker_max = 1024;
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;
 
+// --- the verdict on an origin ---------------------------------------------------------------------------------------
+// RSA keys that we check signatures of. The largest in public use have 4096 bits; the work grows with the square.
+inline constexpr size_t rsa_bits_max = 8192;
+// Of what an origin sent so many are looked at. Real chains have 2 to 4; some send the same one over and over.
+inline constexpr size_t chain_certificates_max = 16;
+// From the origin's certificate to the root. Public chains have 3 or 4.
+inline constexpr size_t path_certificates_max = 8;
+// Signatures checked for one verdict (about 50 us each): cross-signed CAs multiply the paths, and a hostile chain would
+// multiply them without end.
+inline constexpr uint32_t path_signatures_max = 48;
+// In one CRL file. The largest public lists have some 100,000; each costs 16 bytes besides the file.
+inline constexpr size_t crl_entries_max = 4'000'000;
+// In a stapled OCSP response. Real ones have one answer and at most one certificate.
+inline constexpr size_t ocsp_answers_max = 32;
+inline constexpr size_t ocsp_certificates_max = 8;
+// Verdicts that a worker remembers: some 300 bytes each, and the origin's certificate.
+inline constexpr size_t verdicts_per_worker_max = 4096;
+// A verdict with problems is asked for again after so long: an intermediate may have been seen meanwhile.
+inline constexpr int64_t bad_verdict_s = 60;
+// Intermediates seen in good chains, some 2 KB each. The public CAs together have about 3,000.
+inline constexpr size_t intermediates_per_worker_max = 1024;
+// Of these with the same subject, so that one name cannot multiply the paths.
+inline constexpr size_t intermediates_per_subject_max = 4;
+// Pairs of certificate and issuer whose signature was good: 64 bytes each.
+inline constexpr size_t good_signatures_per_worker_max = 8192;
+
 }  // namespace sluice::limits

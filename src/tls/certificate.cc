@@ -557,4 +557,10 @@ const char* text_of(CertificateFault fault) {
   return "?";
 }
 
+SignatureAlgorithm read_signature_algorithm(ByteView algorithm_identifier) {
+  Reader reader(algorithm_identifier);
+  const auto algorithm = read_algorithm(reader);
+  return algorithm ? signature_algorithm_of(*algorithm) : SignatureAlgorithm::other;
+}
+
 }  // namespace sluice::tls

@@ -171,6 +171,9 @@ enum class CertificateFault : uint8_t {
 [[nodiscard]] tl::expected<Certificate, CertificateFault> parse_certificate(Bytes der);
 [[nodiscard]] tl::expected<Certificate, CertificateFault> parse_certificate(ByteView der);
 
+/// What an AlgorithmIdentifier (whole) names, as CRLs and OCSP responses have it too.
+[[nodiscard]] SignatureAlgorithm read_signature_algorithm(ByteView algorithm_identifier);
+
 // --- names
 // ----------------------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ struct Crl {
 enum class OcspStatus : uint8_t { good, revoked, unknown };
 
 struct OcspAnswer {
-  SignatureAlgorithm hash = SignatureAlgorithm::other;  // ecdsa_sha1 or …_sha256 …: only its digest counts
+  DigestKind hash = DigestKind::other;  // of the two below
   ByteView issuer_name_hash;
   ByteView issuer_key_hash;
   ByteView serial;

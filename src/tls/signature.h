@@ -15,6 +15,10 @@ enum class SignatureCheck : uint8_t {
   unsupported,  // an algorithm or a key that is not verified here: MD2, MD5, Ed448, DSA, odd curves
 };
 
+enum class DigestKind : uint8_t { sha1, sha256, sha384, sha512, other };
+/// Empty for `other`.
+[[nodiscard]] Bytes digest_of(DigestKind kind, ByteView message);
+
 /// Whether `signature` over `message` is by `key`. A key of another kind than the algorithm wants is bad.
 [[nodiscard]] SignatureCheck check_signature(SignatureAlgorithm algorithm, const PublicKey& key,
                                              ByteView message, ByteView signature);
@@ -26,7 +30,7 @@ enum class SignatureCheck : uint8_t {
 [[nodiscard]] SignatureCheck check_digest(SignatureAlgorithm algorithm, const PublicKey& key, ByteView digest,
                                           ByteView signature);
 
-/// MD2, MD5 and SHA-1 (and whatever cannot be told): not to be relied upon.
+/// MD2, MD5 and SHA-1: not to be relied upon.
 [[nodiscard]] bool is_weak(SignatureAlgorithm algorithm);
 /// RSA below 2048 bits, EC below 256.
 [[nodiscard]] bool is_weak(const PublicKey& key);
