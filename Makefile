@@ -89,10 +89,14 @@ $(BUILD)/bench_%: $(BUILD)/tests/bench/%.o $(BUILD)/libsluice.a
 	@$(if $(V),,echo "  LINK  $@")
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# The load generator shares no code with what it measures.
+# The load generators share no code with what they measure.
 $(BUILD)/bench_load: $(BUILD)/tests/bench/load.o
 	@$(if $(V),,echo "  LINK  $@")
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/bench_tls_load: $(BUILD)/tests/bench/tls_load.o
+	@$(if $(V),,echo "  LINK  $@")
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ -lssl -lcrypto
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
@@ -154,8 +158,9 @@ e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leav
 	SLUICE_BIN=$(BUILD)/sluice $(PYTEST) -n 3 --dist loadfile tests/e2e
 
 .PHONY: bench
-bench: $(BUILD)/sluice $(BUILD)/bench_load  ## sluice beside haproxy, nginx, squid and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
+bench:  ## sluice beside haproxy, nginx, squid, sslsplit and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
 	deps/install packages bench
+	+@$(MAKE) --no-print-directory $(JOBS) $(BUILD)/sluice $(BUILD)/bench_load $(BUILD)/bench_tls_load
 	tests/bench/run --build $(BUILD)
 
 .PHONY: tidy

@@ -26,22 +26,6 @@ struct Counters {
   uint64_t failures = 0;
 };
 
-/// The origin's addresses: `first` and the ones after it. Several, so that ports in TIME_WAIT never run out.
-struct Targets {
-  sockaddr_in first{};
-  uint32_t count = 1;
-
-  [[nodiscard]] sockaddr_in at(uint32_t index) const {
-    sockaddr_in address = first;
-    address.sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + index % count);
-    return address;
-  }
-};
-
-inline std::string name_of(const Targets& targets, uint32_t index) {
-  return "o" + std::to_string(index % targets.count) + ".bench.example";
-}
-
 class Client {
  public:
   Client(Load load, const Targets& targets) : load_(load), targets_(targets) {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -31,6 +32,20 @@ struct Watched {
   std::vector<long> gateway;
   std::vector<long> beside;
 };
+
+/// "PID… / PID…": the gateway's before the slash.
+inline Watched watched_from(std::span<const std::string> words) {
+  Watched watched;
+  std::vector<long>* group = &watched.gateway;
+  for (const std::string& word : words) {
+    if (word == "/") {
+      group = &watched.beside;
+    } else {
+      group->push_back(std::stol(word));
+    }
+  }
+  return watched;
+}
 
 struct CpuSample {
   double gateway_s = 0;

@@ -2,7 +2,7 @@
 
     benchc (clients)              benchg (gateway)               bencho (origin)
     10.71.1.2 … .9  lan ------- lan 10.71.1.1   wan 10.71.2.1 ------- wan  10.71.2.2 … .17
-                              TPROXY of TCP 443, 8443 to the peer's port
+                              TPROXY of TCP 443, 8443, 8444 to the peer's port
 
 Several addresses at the origin, so that ports in TIME_WAIT never run out. Nothing here touches the host's own network.
 """
@@ -18,7 +18,8 @@ import sys
 CLIENT, GATEWAY, ORIGIN = "benchc", "benchg", "bencho"
 FIRST_TPROXY_PORT = 12345
 ORIGIN_ADDRESSES = 16
-TLS_PORT = 8443  # real TLS, by nginx; 443 is the scripted origin
+TLS_PORT = 8443  # real TLS, by nginx, with session tickets; 443 is the scripted origin
+FULL_TLS_PORT = 8444  # the same, every handshake a full one
 NAMES = [f"o{i}.bench.example" for i in range(ORIGIN_ADDRESSES)]
 BLOCKED = "www.blocked.example"
 LOCK_PATH = "/run/lock/sluice-bench.lock"
@@ -32,7 +33,7 @@ table inet bench {{
   chain intercept {{
     type filter hook prerouting priority mangle; policy accept;
     iifname "lan" meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set 1 accept
-    iifname "lan" meta nfproto ipv4 tcp dport {{ 443, 8443 }} tproxy ip to :{port} meta mark set 1 accept
+    iifname "lan" meta nfproto ipv4 tcp dport {{ 443, 8443, 8444 }} tproxy ip to :{port} meta mark set 1 accept
   }}
 }}
 """
@@ -52,24 +53,46 @@ SYSCTLS = {
 }
 
 
-# Answers every request with 1 KB.
+# One key exchange and one cipher, so that every gateway does the same work towards it. It tells in X-Origin how its
+# handshake with the gateway went ("r": resumed), which the client cannot see.
 ORIGIN_NGINX = """
 daemon off;
 user root;
 worker_processes 1;
 pid {dir}/origin.pid;
 error_log {dir}/origin-error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 32768; }}
 http {{
   access_log off;
+  sendfile on;
+  keepalive_timeout 1h;
+  keepalive_requests 1000000000;
+  ssl_certificate {dir}/origin.pem;
+  ssl_certificate_key {dir}/origin.key;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  ssl_ecdh_curve X25519:prime256v1;
+  ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;
+  ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
   server {{
     listen 0.0.0.0:8443 ssl;
-    ssl_certificate {dir}/origin.pem;
-    ssl_certificate_key {dir}/origin.key;
-    location / {{ return 200 "{body}"; }}
+    ssl_session_tickets on;
+    ssl_session_cache shared:origin:4m;
+    include {dir}/locations.conf;
+  }}
+  server {{
+    listen 0.0.0.0:8444 ssl;
+    ssl_session_tickets off;
+    ssl_session_cache off;
+    include {dir}/locations.conf;
   }}
 }}
 """
+ORIGIN_LOCATIONS = """
+location / {{ return 200 "{kilobyte}"; }}
+location = /tiny {{ add_header X-Origin "$ssl_session_reused $ssl_protocol $ssl_cipher"; return 200 "ok"; }}
+location = /big {{ alias {dir}/big; }}
+"""
+BIG_BYTES = 64 << 20
 
 
 class BenchError(Exception):
@@ -91,6 +114,39 @@ def make_certificate(path):
     """A self-signed P-256 certificate: path.pem and path.key."""
     run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
         "-subj", "/CN=bench", "-keyout", f"{path}.key", "-out", f"{path}.pem")
+
+
+def make_pki(scratch):
+    """root.pem; origin.pem and .key: a leaf for all NAMES with its intermediate; bump-ca.pem and .key: the CA that every
+    bumping gateway signs with. All P-256, as sites and CAs have it today."""
+
+    def key(name):
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{scratch}/{name}.key")
+
+    def root(name, subject):
+        key(name)
+        run("openssl", "req", "-x509", "-new", "-key", f"{scratch}/{name}.key", "-sha256", "-days", "30", "-subj", subject,
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", f"{scratch}/{name}.pem")
+
+    def signed(name, subject, issuer, extensions):
+        key(name)
+        (pathlib.Path(scratch) / f"{name}.ext").write_text(extensions)
+        request = run("openssl", "req", "-new", "-key", f"{scratch}/{name}.key", "-subj", subject)
+        run("openssl", "x509", "-req", "-sha256", "-days", "20", "-CA", f"{scratch}/{issuer}.pem", "-CAkey",
+            f"{scratch}/{issuer}.key", "-CAcreateserial", "-extfile", f"{scratch}/{name}.ext", "-out",
+            f"{scratch}/{name}.pem", text_in=request)
+
+    root("bump-ca", "/O=Bench/CN=Bench gateway CA")
+    root("root", "/O=Bench/CN=Bench origins root")
+    signed("intermediate", "/O=Bench/CN=Bench origins intermediate", "root",
+           "basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n"
+           "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
+    names = ",".join(f"DNS:{name}" for name in NAMES)
+    signed("origin", f"/CN={NAMES[0]}", "intermediate",
+           "basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
+           f"subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nsubjectAltName={names}\n")
+    with open(f"{scratch}/origin.pem", "a") as chain:
+        chain.write((pathlib.Path(scratch) / "intermediate.pem").read_text())
 
 
 def spawn(namespace, command, cpus=None, **options):
@@ -119,6 +175,17 @@ def stop(process, patience_s=5):
     process.wait()
 
 
+def family(pid):
+    """A process with all its descendants."""
+    found, queue = [], [pid]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            queue += map(int, task.read_text().split())
+    return found
+
+
 def softirq_threads():
     """When a CPU has too much network work in interrupts, ksoftirqd does it; its time belongs to no process."""
     found = []
@@ -134,8 +201,9 @@ def softirq_threads():
 class Lab:
     """Owns the namespaces and the origin. A lock keeps two benches from measuring each other."""
 
-    def __init__(self, load, scratch, pins):
-        self.load = load  # path of bench_load
+    def __init__(self, build, scratch, pins):
+        self.load = str(build / "bench_load")
+        self.tls_load = str(build / "bench_tls_load")
         self.scratch = scratch
         self.pins = pins  # role -> set of CPUs or None
         self.lock = None
@@ -195,24 +263,33 @@ class Lab:
             run("ip", "netns", "delete", namespace, check=False)
 
     def start_tls_origin(self):
-        make_certificate(f"{self.scratch}/origin")
+        """make_pki() must have made its certificate."""
+        directory = pathlib.Path(self.scratch)
+        with open(directory / "big", "wb") as big:
+            big.truncate(BIG_BYTES)
+        (directory / "locations.conf").write_text(ORIGIN_LOCATIONS.format(dir=self.scratch, kilobyte="x" * 1024))
         config = f"{self.scratch}/origin.conf"
         with open(config, "w") as out:
-            out.write(ORIGIN_NGINX.format(dir=self.scratch, body="x" * 1024))
+            out.write(ORIGIN_NGINX.format(dir=self.scratch))
         self.tls_origin = spawn(ORIGIN, ["nginx", "-p", self.scratch, "-c", config], self.pins["origin"],
                                 stderr=subprocess.DEVNULL)  # it warns of a log path that it does not use
 
     def redirect(self, port):
-        """To a port: TCP 443 and 8443 go there and nothing is forwarded, so a peer that does not answer is seen at once.
+        """To a port: TCP 443, 8443 and 8444 go there and nothing is forwarded, so a peer that does not answer is seen at once.
         To None: the router forwards."""
         self.sysctl(GATEWAY, "net.ipv4.ip_forward", "1" if port is None else "0")
         run("ip", "netns", "exec", GATEWAY, "nft", "-f", "-",
             text_in=NO_RULES if port is None else RULES.format(port=port))
 
     def beside(self):
-        """Process ids of what works in the lab beside gateway and client: the origin, and the kernel's softirq threads."""
-        return [self.origin.pid, *softirq_threads()]
+        """Process ids of what works in the lab beside gateway and client: the origins, and the kernel's softirq threads."""
+        return [*(pid for origin in (self.origin, self.tls_origin) if origin for pid in family(origin.pid)),
+                *softirq_threads()]
 
     def client(self, *arguments, **options):
         return spawn(CLIENT, [self.load, *map(str, arguments)], self.pins["client"], stdout=subprocess.PIPE,
+                     text=True, **options)
+
+    def tls_client(self, *arguments, **options):
+        return spawn(CLIENT, [self.tls_load, *map(str, arguments)], self.pins["client"], stdout=subprocess.PIPE,
                      text=True, **options)

@@ -150,15 +150,7 @@ int main(int argc, char** argv) {
   if (args[0] == "hold") return hold(targets);
   if (args[0] == "latency" && args.size() == 4) return latency(targets, std::stod(args[3]));
   if (args.size() < 6) return usage();
-  bench::Watched watched;
-  std::vector<long>* group = &watched.gateway;
-  for (size_t i = 6; i < args.size(); ++i) {
-    if (args[i] == "/") {
-      group = &watched.beside;
-    } else {
-      group->push_back(std::stol(args[i]));
-    }
-  }
+  const bench::Watched watched = bench::watched_from(std::span(args).subspan(6));
   const bench::Load load = args[0] == "bulk"    ? bench::Load::bulk
                            : args[0] == "conns" ? bench::Load::conns
                                                 : bench::Load::requests;

@@ -1,4 +1,4 @@
-"""What is measured of one peer in one round. Each measure returns {metric: number}; METRICS says what they mean."""
+"""What is measured of one tunnelling peer in one round (bump: bump_measures.py). Each measure returns {metric: number}; METRICS says what they mean."""
 
 import json
 import pathlib
@@ -178,6 +178,24 @@ def spread(the_lab, peer, seconds):
     return {"spread": [{"thread": t["name"], "share": t["cpu_s"] / total} for t in threads],
             "spread_conns_per_s": seen["connections"] / seen["seconds"]}
 
+
+class Aim:
+    """What the project wants of a metric: at most (`more`: at least) `factor` times that of the best peer of `beside`; with
+    no peers, `factor` itself."""
+
+    def __init__(self, metric, factor, beside=(), text="", more=False):
+        self.metric, self.factor, self.beside, self.text, self.more = metric, factor, beside, text, more
+
+
+def _haproxy(metric, factor, more=False):
+    return Aim(metric, factor, ("haproxy", "haproxy-splice"), "HAProxy, the better of the two", more)
+
+
+AIMS = []
+for _n in (8, 64):
+    AIMS += [_haproxy(f"bulk_cpu_{_n}", 1.0), _haproxy(f"bulk_gbps_{_n}", 1.0, more=True)]
+AIMS += [_haproxy("conn_us", 0.9), _haproxy("request_us", 1.0), *(Aim(f"idle_kb_{n}", 1.0) for n in IDLE_COUNTS),
+         Aim("base_rss_mb", 15)]
 
 # In this order: what starts the peer anew comes last.
 ALL = {"bulk": [bulk(streams) for streams in BULK_STREAMS], "conns": [conns], "tls": [tls], "requests": [requests],

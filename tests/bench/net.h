@@ -47,6 +47,22 @@ inline void set_option(int fd, int level, int name, int value) {
   if (setsockopt(fd, level, name, &value, sizeof value) != 0) fail("setsockopt");
 }
 
+/// The origin's addresses: `first` and the ones after it. Several, so that ports in TIME_WAIT never run out.
+struct Targets {
+  sockaddr_in first{};
+  uint32_t count = 1;
+
+  [[nodiscard]] sockaddr_in at(uint32_t index) const {
+    sockaddr_in address = first;
+    address.sin_addr.s_addr = htonl(ntohl(first.sin_addr.s_addr) + index % count);
+    return address;
+  }
+};
+
+inline std::string name_of(const Targets& targets, uint32_t index) {
+  return "o" + std::to_string(index % targets.count) + ".bench.example";
+}
+
 inline bool would_block(ssize_t result) { return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK); }
 
 }  // namespace bench

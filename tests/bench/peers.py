@@ -1,4 +1,4 @@
-"""The gateways that are compared. All have the same task: take connections from TPROXY, read the SNI, close those to
+"""The gateways that are compared as tunnels (those that bump: bump_peers.py). All have the same task: take connections from TPROXY, read the SNI, close those to
 names under .blocked.example, pass all others on to their original destination, write one log line per connection
 to a file. One worker each. Beyond that each runs as its packages and its own manual have it.
 """
@@ -127,6 +127,7 @@ class Peer:
 
     name = ""
     redirected = True
+    seen = None  # what the start's check learned of the peer, for the report
 
     def __init__(self, scratch, port):
         self.dir = pathlib.Path(scratch) / self.name
@@ -136,6 +137,10 @@ class Peer:
     def version(self):
         """A line for the report, or None when the peer is not installed."""
         raise NotImplementedError
+
+    def refuses(self):
+        """Why an installed peer cannot take part, or None."""
+        return None
 
     def prepare(self):
         """Writes its configuration; returns the command line."""
@@ -189,15 +194,7 @@ class Peer:
 
     def pids(self):
         """The peer's process with all its descendants."""
-        if not self.process:
-            return []
-        found, queue = [], [self.process.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-                queue += map(int, task.read_text().split())
-        return found
+        return lab.family(self.process.pid) if self.process else []
 
     def log_lines(self):
         path = self.dir / "access.log"

@@ -38,15 +38,15 @@ def medians(rounds, names):
     return result
 
 
-def ratios(rounds, names):
+def ratios(rounds, names, task):
     """peer -> metric -> Sluice / peer: the median of the ratios within a round, whose windows lie side by side."""
     result = {}
     for name in names:
-        if name == "sluice":
+        if name == task.ours:
             continue
-        pairs = [(cells["sluice"], cells[name]) for cells in rounds if "sluice" in cells and name in cells]
+        pairs = [(cells[task.ours], cells[name]) for cells in rounds if task.ours in cells and name in cells]
         result[name] = {}
-        for key in measures.METRICS:
+        for key in task.metrics:
             # A difference to no proxy can be below nothing; a ratio to that would say nothing.
             seen = [ours[key] / theirs[key] for ours, theirs in pairs if ours.get(key, 0) > 0 and theirs.get(key, 0) > 0]
             if seen and len(seen) == len(pairs):
@@ -60,9 +60,9 @@ def spread_of(rounds):
     return max(seen, key=lambda threads: threads[0]["share"]) if seen else None
 
 
-def table(middle, ratio, names):
+def table(middle, ratio, names, metrics):
     rows = [["", *names]]
-    for key, (text, decimals, _) in measures.METRICS.items():
+    for key, (text, decimals, _) in metrics.items():
         if not any(key in middle[name] for name in names):
             continue
         row = [text]
@@ -81,56 +81,54 @@ def table(middle, ratio, names):
     return "\n".join(lines)
 
 
-def wanted(middle, ratio):
+def wanted(task, middle, ratio):
     """The project's own aims, beside what was seen. Information: no result makes the bench fail."""
-    ours = middle.get("sluice", {})
-    both = [ratio[name] for name in ("haproxy", "haproxy-splice") if name in ratio]
-    lines = []
-
-    def compare(key, factor, more=False):
-        seen = [beside[key] for beside in both if key in beside]
-        if seen:
-            seen = min(seen) if more else max(seen)
-            held = seen >= factor if more else seen <= factor
-            sign = "≥" if more else "≤"
-            lines.append(f"  {measures.METRICS[key][0]}: {seen:.2f} × HAProxy, the better of the two, wanted {sign} {factor}: "
-                         f"{'yes' if held else 'NO'}")
-
-    def limit(key, most):
-        if key in ours:
-            lines.append(f"  {measures.METRICS[key][0]}: {ours[key]:.2f}, wanted ≤ {most}: "
-                         f"{'yes' if ours[key] <= most else 'NO'}")
-
-    for streams in (8, 64):
-        compare(f"bulk_cpu_{streams}", 1.0)
-        compare(f"bulk_gbps_{streams}", 1.0, more=True)
-    compare("conn_us", 0.9)
-    compare("request_us", 1.0)
-    for count in measures.IDLE_COUNTS:
-        limit(f"idle_kb_{count}", 1.0)
-    limit("base_rss_mb", 15)
+    ours, lines = middle.get(task.ours, {}), []
+    for aim in task.aims:
+        if aim.beside:
+            seen = [ratio[name][aim.metric] for name in aim.beside if aim.metric in ratio.get(name, {})]
+            value, unit = (min if aim.more else max)(seen, default=None), f" × {aim.text}"
+        else:
+            value, unit = ours.get(aim.metric), ""
+        if value is None:
+            continue
+        held = value >= aim.factor if aim.more else value <= aim.factor
+        lines.append(f"  {task.metrics[aim.metric][0].strip()}: {value:.2f}{unit}, wanted {'≥' if aim.more else '≤'} "
+                     f"{aim.factor}: {'yes' if held else 'NO'}")
     return lines
 
 
-def show(rounds, names, facts):
-    with_added(rounds)
-    middle, ratio = medians(rounds, names), ratios(rounds, names)
-    print(f"\n{facts['machine']['cpu']}, {facts['machine']['cpus']} CPUs, {facts['machine']['memory_gb']} GB, "
-          f"Linux {facts['machine']['kernel']}, {facts['machine']['system']}; {facts['placement']}")
+def show_task(task, rounds, names, facts):
+    middle, ratio = medians(rounds, names), ratios(rounds, names, task)
+    print(f"\n{task.title}")
     for name in names:
         print(f"  {name}: {facts['versions'][name]}")
-    print(f"medians of {len(rounds)} round{'s' * (len(rounds) > 1)}; in brackets: Sluice / that peer, median within rounds\n")
-    print(table(middle, ratio, names))
+    print()
+    print(table(middle, ratio, names, task.metrics))
     held = facts["idle_connections"]
     if held != list(measures.IDLE_COUNTS) and any(f"idle_kb_{held[0]}" in middle[name] for name in names):
         print(f"\nidle connections really held: {held} (limit on descriptors)")
     threads = spread_of(rounds)
-    if threads:
+    if threads and task.ours == "sluice":
         shares = ", ".join(f"{t['thread']} {t['share']:.0%}" for t in threads[:4])
         print(f"\nspread with two workers, share of CPU by thread (the most uneven round): {shares}")
-    aims = wanted(middle, ratio)
+    aims = wanted(task, middle, ratio)
     if aims:
         print("\nwanted:\n" + "\n".join(aims))
+    return middle, ratio
+
+
+def show(rounds, chosen, facts):
+    """chosen: task -> names of its peers. Returns medians and ratios, by peer."""
+    with_added(rounds)
+    print(f"\n{facts['machine']['cpu']}, {facts['machine']['cpus']} CPUs, {facts['machine']['memory_gb']} GB, "
+          f"Linux {facts['machine']['kernel']}, {facts['machine']['system']}; {facts['placement']}")
+    print(f"medians of {len(rounds)} round{'s' * (len(rounds) > 1)}; in brackets: Sluice / that peer, median within rounds")
+    middle, ratio = {}, {}
+    for task, names in chosen.items():
+        seen_middle, seen_ratio = show_task(task, rounds, names, facts)
+        middle |= seen_middle
+        ratio |= seen_ratio
     return middle, ratio
 
 

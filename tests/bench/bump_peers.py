@@ -1,0 +1,162 @@
+"""The gateways that are compared when they bump. All have the same task: take TLS connections from TPROXY, do the handshake
+with their original destination, mint a certificate like the origin's with the lab's CA, relay HTTP/1.1, write one line per
+connection or request to a file. Beyond that each runs as its packages and its own manual have it.
+"""
+
+import os
+import pathlib
+import pwd
+import re
+import resource
+import shutil
+import subprocess
+import time
+
+import lab
+import peers
+from lab import BenchError
+
+# peek, so that the SNI is known; bump at step 2, so that the certificate is minted after the origin's.
+SQUID_BUMP = """
+https_port {port} tproxy ssl-bump generate-host-certificates=on tls-cert={dir}/ca.pem tls-key={dir}/ca.key
+http_port 3128
+spoof_client_ip deny all
+acl hello at_step SslBump1
+ssl_bump peek hello
+ssl_bump bump all
+tls_outgoing_options cafile={dir}/root.pem
+http_access allow all
+hosts_file {dir}/hosts
+dns_nameservers 127.0.0.1
+sslcrtd_program {certgen} -s {dir}/certificates -M 4MB
+cache deny all
+cache_mem 8 MB
+max_filedescriptors {descriptors}
+workers 1
+pinger_enable off
+cache_log {dir}/cache.log
+access_log stdio:{dir}/access.log
+pid_filename {dir}/squid.pid
+coredump_dir {dir}
+cache_effective_user proxy
+shutdown_lifetime 0 seconds
+"""
+
+SLUICE_BUMP = """
+[gateway]
+tproxy_port = {port}
+tls_ports   = [8443, 8444]
+workers     = {workers}
+
+[tls]
+default_action = "tunnel-sni"
+ca_cert        = "{scratch}/bump-ca.pem"
+ca_key         = "{scratch}/bump-ca.key"
+extra_roots    = ["{scratch}/root.pem"]
+
+[[tls.rules]]
+name   = "Decrypted names"
+when   = {{ host = ".bench.example" }}
+action = "bump"
+
+[log]
+to = "{dir}/access.log"
+"""
+
+
+class BumpPeer(peers.Peer):
+    """One gateway that bumps. `keeps_alive`: whether a connection serves more than one request."""
+
+    keeps_alive = True
+
+    def __init__(self, scratch, port):
+        super().__init__(scratch, port)
+        self.scratch = pathlib.Path(scratch)
+
+    def wait_until_it_works(self, the_lab, patience_s=20):
+        """Until a name is answered under a certificate of the lab's CA: the peer really decrypts."""
+        if not the_lab.tls_origin:
+            raise BenchError("the bump measures need nginx as their origin")
+        deadline = time.monotonic() + patience_s
+        while True:
+            probe = the_lab.tls_client("check", f"{lab.origin_address(0)}:{lab.FULL_TLS_PORT}", lab.NAMES[0], "/tiny",
+                                       self.scratch / "bump-ca.pem")
+            said = probe.communicate()[0].strip()
+            if said.startswith("ok "):
+                self.seen = "with the client " + said.removeprefix("ok ").replace("; origin .", "; with the origin")
+                return
+            if self.process.poll() is not None:
+                raise BenchError(f"{self.name} ended: {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name} does not bump: {said}; {self.last_words()}")
+            time.sleep(0.05)
+
+
+class SSLsplit(BumpPeer):
+    """Its https mode, which reads HTTP as the others do, closes every connection after one answer. It has as many threads
+    as it likes, and no option for that."""
+
+    name = "sslsplit"
+    keeps_alive = False
+
+    def version(self):
+        if not shutil.which("sslsplit"):
+            return None
+        done = subprocess.run(["sslsplit", "-V"], capture_output=True, text=True)
+        return (done.stderr + done.stdout).split("\n")[0].split(" (")[0] + ", https mode"
+
+    def prepare(self):
+        return ["sslsplit", "-e", "tproxy", "-k", str(self.scratch / "bump-ca.key"), "-c", str(self.scratch / "bump-ca.pem"),
+                "-l", str(self.dir / "access.log"), "https", "0.0.0.0", str(self.port)]
+
+
+class SquidBump(BumpPeer):
+    name = "squid-bump"
+    certgen = "/usr/lib/squid/security_file_certgen"
+
+    def version(self):
+        version = peers.Squid.version(self)
+        return version and f"{version}, peek and bump" if os.access(self.certgen, os.X_OK) else None
+
+    def prepare(self):
+        addresses = map(lab.origin_address, range(lab.ORIGIN_ADDRESSES))
+        (self.dir / "hosts").write_text("".join(f"{a} {n}\n" for a, n in zip(addresses, lab.NAMES)))
+        for name, copy in (("bump-ca.pem", "ca.pem"), ("bump-ca.key", "ca.key"), ("root.pem", "root.pem")):
+            shutil.copy(self.scratch / name, self.dir / copy)
+        lab.run(self.certgen, "-c", "-s", str(self.dir / "certificates"), "-M", "4MB")
+        config = self.dir / "squid.conf"
+        config.write_text(SQUID_BUMP.format(port=self.port, dir=self.dir, certgen=self.certgen,
+                                            descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        user = pwd.getpwnam("proxy")
+        for path in [self.dir, *self.dir.rglob("*")]:
+            os.chown(path, user.pw_uid, user.pw_gid)
+        return ["squid", "-N", "-f", str(config)]
+
+
+class SluiceBump(BumpPeer):
+    name = "sluice-bump"
+    workers = 1
+
+    def version(self):
+        return peers.Sluice.version(peers.Sluice(self.scratch, self.port))
+
+    def refuses(self):
+        """What `sluice check` says against the configuration, or None."""
+        self.dir.mkdir(parents=True, exist_ok=True)
+        config = self.write_config()
+        done = subprocess.run([peers.Sluice.binary, "check", "-c", str(config)], capture_output=True, text=True)
+        if done.returncode == 0:
+            return None
+        said = re.sub(r"^\S*rules\.toml:", "", (done.stderr + done.stdout).strip(), flags=re.M)
+        return f"it refuses its configuration: {said}"
+
+    def prepare(self):
+        return [str(pathlib.Path(peers.Sluice.binary).resolve()), "run", "-c", str(self.write_config())]
+
+    def write_config(self):
+        config = self.dir / "rules.toml"
+        config.write_text(SLUICE_BUMP.format(port=self.port, dir=self.dir, scratch=self.scratch, workers=self.workers))
+        return config
+
+
+ALL = [SSLsplit, SquidBump, SluiceBump]
