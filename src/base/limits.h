@@ -84,7 +84,8 @@ inline constexpr size_t certificate_names_max = 8192;
 // Extensions in it, and attributes in a name. Real ones have about 10.
 inline constexpr size_t certificate_extensions_max = 64;
 inline constexpr size_t name_attributes_max = 64;
-// Of an RSA key of ours. Browsers refuse less than 2048; wolfCrypt as it is built here computes no more than 4096.
+// Of an RSA key of ours. Browsers refuse less than 2048; wolfCrypt as it is built here computes no more than 4096, so that
+// is the largest whose signatures are checked, too.
 inline constexpr size_t rsa_bits_min = 2048;
 inline constexpr size_t rsa_bits_max = 4096;
 // Certificates in a CA file: ours, its intermediates, a root.
@@ -111,8 +112,6 @@ inline constexpr size_t origin_sessions_per_worker_max = 1024;
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;
 
 // --- the verdict on an origin ---------------------------------------------------------------------------------------
-// RSA keys that we check signatures of. The largest in public use have 4096 bits; the work grows with the square.
-inline constexpr size_t rsa_bits_max = 8192;
 // Of what an origin sent so many are looked at. Real chains have 2 to 4; some send the same one over and over.
 inline constexpr size_t chain_certificates_max = 16;
 // From the origin's certificate to the root. Public chains have 3 or 4.
