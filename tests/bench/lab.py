@@ -2,7 +2,7 @@
 
     benchc (clients)              benchg (gateway)               bencho (origin)
     10.71.1.2 … .9  lan ------- lan 10.71.1.1   wan 10.71.2.1 ------- wan  10.71.2.2 … .17
-                              TPROXY of TCP 443, 8443, 8444 to the peer's port
+                              TPROXY of TCP 443, 8443 … 8445 to the peer's port
 
 Several addresses at the origin, so that ports in TIME_WAIT never run out. Nothing here touches the host's own network.
 """
@@ -20,6 +20,7 @@ FIRST_TPROXY_PORT = 12345
 ORIGIN_ADDRESSES = 16
 TLS_PORT = 8443  # real TLS, by nginx, with session tickets; 443 is the scripted origin
 FULL_TLS_PORT = 8444  # the same, every handshake a full one
+TLS12_PORT = 8445  # TLS 1.2 only, with tickets
 NAMES = [f"o{i}.bench.example" for i in range(ORIGIN_ADDRESSES)]
 BLOCKED = "www.blocked.example"
 LOCK_PATH = "/run/lock/sluice-bench.lock"
@@ -33,7 +34,7 @@ table inet bench {{
   chain intercept {{
     type filter hook prerouting priority mangle; policy accept;
     iifname "lan" meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set 1 accept
-    iifname "lan" meta nfproto ipv4 tcp dport {{ 443, 8443, 8444 }} tproxy ip to :{port} meta mark set 1 accept
+    iifname "lan" meta nfproto ipv4 tcp dport {{ 443, 8443-8445 }} tproxy ip to :{port} meta mark set 1 accept
   }}
 }}
 """
@@ -69,20 +70,28 @@ http {{
   keepalive_requests 1000000000;
   ssl_certificate {dir}/origin.pem;
   ssl_certificate_key {dir}/origin.key;
-  ssl_protocols TLSv1.2 TLSv1.3;
   ssl_ecdh_curve X25519:prime256v1;
   ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;
   ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
   server {{
     listen 0.0.0.0:8443 ssl;
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_tickets on;
     ssl_session_cache shared:origin:4m;
     include {dir}/locations.conf;
   }}
   server {{
     listen 0.0.0.0:8444 ssl;
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_tickets off;
     ssl_session_cache off;
+    include {dir}/locations.conf;
+  }}
+  server {{
+    listen 0.0.0.0:8445 ssl;
+    ssl_protocols TLSv1.2;
+    ssl_session_tickets on;
+    ssl_session_cache shared:origin12:4m;
     include {dir}/locations.conf;
   }}
 }}
@@ -116,20 +125,22 @@ def make_certificate(path):
         "-subj", "/CN=bench", "-keyout", f"{path}.key", "-out", f"{path}.pem")
 
 
+def make_key(path):
+    """A P-256 key."""
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+
+
 def make_pki(scratch):
     """root.pem; origin.pem and .key: a leaf for all NAMES with its intermediate; bump-ca.pem and .key: the CA that every
     bumping gateway signs with. All P-256, as sites and CAs have it today."""
 
-    def key(name):
-        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{scratch}/{name}.key")
-
     def root(name, subject):
-        key(name)
+        make_key(f"{scratch}/{name}.key")
         run("openssl", "req", "-x509", "-new", "-key", f"{scratch}/{name}.key", "-sha256", "-days", "30", "-subj", subject,
             "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", f"{scratch}/{name}.pem")
 
     def signed(name, subject, issuer, extensions):
-        key(name)
+        make_key(f"{scratch}/{name}.key")
         (pathlib.Path(scratch) / f"{name}.ext").write_text(extensions)
         request = run("openssl", "req", "-new", "-key", f"{scratch}/{name}.key", "-subj", subject)
         run("openssl", "x509", "-req", "-sha256", "-days", "20", "-CA", f"{scratch}/{issuer}.pem", "-CAkey",
@@ -275,7 +286,7 @@ class Lab:
                                 stderr=subprocess.DEVNULL)  # it warns of a log path that it does not use
 
     def redirect(self, port):
-        """To a port: TCP 443, 8443 and 8444 go there and nothing is forwarded, so a peer that does not answer is seen at once.
+        """To a port: TCP 443 and 8443 to 8445 go there and nothing is forwarded, so a peer that does not answer is seen at once.
         To None: the router forwards."""
         self.sysctl(GATEWAY, "net.ipv4.ip_forward", "1" if port is None else "0")
         run("ip", "netns", "exec", GATEWAY, "nft", "-f", "-",

@@ -180,11 +180,12 @@ def spread(the_lab, peer, seconds):
 
 
 class Aim:
-    """What the project wants of a metric: at most (`more`: at least) `factor` times that of the best peer of `beside`; with
-    no peers, `factor` itself."""
+    """What the project wants of a metric: at most (`more`: at least) `factor` times that of the best peer of `beside`, or
+    times another metric of it (`against`); with no peers, `factor` itself."""
 
-    def __init__(self, metric, factor, beside=(), text="", more=False):
+    def __init__(self, metric, factor, beside=(), text="", more=False, against=None):
         self.metric, self.factor, self.beside, self.text, self.more = metric, factor, beside, text, more
+        self.against = against or metric
 
 
 def _haproxy(metric, factor, more=False):

@@ -38,19 +38,22 @@ def medians(rounds, names):
     return result
 
 
+def ratio_of(rounds, task, name, key, their_key):
+    """Sluice / peer: the median of the ratios within a round, whose windows lie side by side; None without one in all."""
+    pairs = [(cells[task.ours].get(key, 0), cells[name].get(their_key, 0)) for cells in rounds
+             if task.ours in cells and name in cells]
+    # A difference to no proxy can be below nothing; a ratio to that would say nothing.
+    seen = [ours / theirs for ours, theirs in pairs if ours > 0 and theirs > 0]
+    return statistics.median(seen) if seen and len(seen) == len(pairs) else None
+
+
 def ratios(rounds, names, task):
-    """peer -> metric -> Sluice / peer: the median of the ratios within a round, whose windows lie side by side."""
+    """peer -> metric -> Sluice / peer."""
     result = {}
     for name in names:
-        if name == task.ours:
-            continue
-        pairs = [(cells[task.ours], cells[name]) for cells in rounds if task.ours in cells and name in cells]
-        result[name] = {}
-        for key in task.metrics:
-            # A difference to no proxy can be below nothing; a ratio to that would say nothing.
-            seen = [ours[key] / theirs[key] for ours, theirs in pairs if ours.get(key, 0) > 0 and theirs.get(key, 0) > 0]
-            if seen and len(seen) == len(pairs):
-                result[name][key] = statistics.median(seen)
+        if name != task.ours:
+            seen = {key: ratio_of(rounds, task, name, key, key) for key in task.metrics}
+            result[name] = {key: value for key, value in seen.items() if value is not None}
     return result
 
 
@@ -81,13 +84,14 @@ def table(middle, ratio, names, metrics):
     return "\n".join(lines)
 
 
-def wanted(task, middle, ratio):
+def wanted(task, rounds, middle):
     """The project's own aims, beside what was seen. Information: no result makes the bench fail."""
     ours, lines = middle.get(task.ours, {}), []
     for aim in task.aims:
         if aim.beside:
-            seen = [ratio[name][aim.metric] for name in aim.beside if aim.metric in ratio.get(name, {})]
-            value, unit = (min if aim.more else max)(seen, default=None), f" × {aim.text}"
+            seen = [ratio_of(rounds, task, name, aim.metric, aim.against) for name in aim.beside]
+            value = (min if aim.more else max)((one for one in seen if one is not None), default=None)
+            unit = f" × {aim.text}"
         else:
             value, unit = ours.get(aim.metric), ""
         if value is None:
@@ -112,7 +116,7 @@ def show_task(task, rounds, names, facts):
     if threads and task.ours == "sluice":
         shares = ", ".join(f"{t['thread']} {t['share']:.0%}" for t in threads[:4])
         print(f"\nspread with two workers, share of CPU by thread (the most uneven round): {shares}")
-    aims = wanted(task, middle, ratio)
+    aims = wanted(task, rounds, middle)
     if aims:
         print("\nwanted:\n" + "\n".join(aims))
     return middle, ratio

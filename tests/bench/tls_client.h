@@ -31,10 +31,11 @@ struct FreeTls {
 template <typename T>
 using TlsPtr = std::unique_ptr<T, FreeTls>;
 
-/// TLS 1.3 with X25519 and AES-128-GCM where the gateway can; else TLS 1.2 with the same strength.
-inline TlsPtr<SSL_CTX> make_client_context() {
+/// X25519 and AES-128-GCM under TLS 1.3 or, where the gateway cannot (or `version_max` forbids it), TLS 1.2.
+inline TlsPtr<SSL_CTX> make_client_context(int version_max = TLS1_3_VERSION) {
   TlsPtr<SSL_CTX> context(SSL_CTX_new(TLS_client_method()));
   if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1 ||
+      SSL_CTX_set_max_proto_version(context.get(), version_max) != 1 ||
       SSL_CTX_set_ciphersuites(context.get(), "TLS_AES_128_GCM_SHA256") != 1 ||
       SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:!AES256") != 1 ||
       SSL_CTX_set1_groups_list(context.get(), "X25519:P-256") != 1) {
@@ -130,8 +131,8 @@ struct TlsCounters {
 
 class TlsClient {
  public:
-  TlsClient(TlsLoad load, const Targets& targets, const std::string& path)
-      : load_(load), targets_(targets), context_(make_client_context()), sessions_(targets.count) {
+  TlsClient(TlsLoad load, const Targets& targets, const std::string& path, int version_max = TLS1_3_VERSION)
+      : load_(load), targets_(targets), context_(make_client_context(version_max)), sessions_(targets.count) {
     const std::string port = ":" + std::to_string(ntohs(targets.first.sin_port));
     for (uint32_t i = 0; i < targets.count; ++i) {
       requests_.push_back(https_request(name_of(targets, i) + port, path));

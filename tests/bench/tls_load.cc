@@ -1,13 +1,21 @@
 // bench_tls_load: the load generator of the bump measures: real TLS, real HTTP/1.1 (docs/bench.md).
 //
-//   bench_tls_load conns|resumed|requests|bulk ADDRESS:PORT ADDRESSES PATH CONNECTIONS WARM_SECONDS SECONDS
-//   [PID…] [/ PID…] bench_tls_load hold|bare ADDRESS:PORT ADDRESSES PATH    stdin: a number of connections
-//   per line; stdout: "open N failed M" bench_tls_load check ADDRESS:PORT NAME PATH CA_FILE     prints "ok
-//   TLSv1.3 CIPHER KEY; origin …" or "failed: WHY"
+//   bench_tls_load LOAD ADDRESS:PORT ADDRESSES PATH CONNECTIONS WARM_SECONDS SECONDS [PID…] [/ PID…]
+//
+// where LOAD is conns, resumed, resumed12 (TLS 1.2), requests or bulk;
+//
+//   bench_tls_load hold|bare ADDRESS:PORT ADDRESSES PATH
+//
+// reads numbers of connections, one per line, and answers "open N failed M";
+//
+//   bench_tls_load check ADDRESS:PORT NAME PATH CA_FILE
+//
+// prints "ok TLSv1.3 CIPHER KEY; origin …" or "failed: WHY".
 //
 // As with bench_load, CPU of the gateway (the PIDs before the slash) and of the lab is sampled at both edges
 // of the measured window by the client itself. Results go to stdout as JSON.
-#include <openssl/x509v3.h>
+#include <openssl/objects.h>
+#include <openssl/x509.h>
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -123,8 +131,9 @@ int main(int argc, char** argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // the driver's end is ours
   signal(SIGPIPE, SIG_IGN);          // OpenSSL writes without MSG_NOSIGNAL
   const std::map<std::string, TlsLoad> loads = {
-      {"conns", TlsLoad::conns}, {"resumed", TlsLoad::resumed}, {"requests", TlsLoad::requests},
-      {"bulk", TlsLoad::bulk},   {"hold", TlsLoad::hold},       {"bare", TlsLoad::bare}};
+      {"resumed12", TlsLoad::resumed}, {"conns", TlsLoad::conns}, {"resumed", TlsLoad::resumed},
+      {"requests", TlsLoad::requests}, {"bulk", TlsLoad::bulk},   {"hold", TlsLoad::hold},
+      {"bare", TlsLoad::bare}};
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() < 4) return usage();
   const sockaddr_in address = bench::parse_address(args[1]);
@@ -135,7 +144,8 @@ int main(int argc, char** argv) {
   }
   const auto load = loads.find(args[0]);
   if (load == loads.end()) return usage();
-  bench::TlsClient client(load->second, {address, static_cast<uint32_t>(std::stoul(args[2]))}, args[3]);
+  bench::TlsClient client(load->second, {address, static_cast<uint32_t>(std::stoul(args[2]))}, args[3],
+                          args[0] == "resumed12" ? TLS1_2_VERSION : TLS1_3_VERSION);
   if (load->second == TlsLoad::hold || load->second == TlsLoad::bare) return hold(client);
   if (args.size() < 7) return usage();
   const bool stays_open = load->second == TlsLoad::requests || load->second == TlsLoad::bulk;
