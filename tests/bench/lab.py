@@ -85,6 +85,8 @@ http {{
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_tickets off;
     ssl_session_cache off;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_conf_command NumTickets 0;
     include {dir}/locations.conf;
   }}
   server {{
