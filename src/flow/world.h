@@ -13,6 +13,7 @@
 #include "io/timer_wheel.h"
 #include "record/connection_record.h"
 #include "record/counters.h"
+#include "record/request_record.h"
 #include "rules/judge.h"
 
 namespace sluice::flow {
@@ -27,7 +28,7 @@ struct Ruling {
   uint32_t sessions = 0;
 };
 
-/// Takes the record of every connection that ends.
+/// Takes the record of every connection that ends, and before it that of every request inside.
 class RecordSink {
  public:
   RecordSink() = default;
@@ -35,6 +36,7 @@ class RecordSink {
   RecordSink& operator=(const RecordSink&) = delete;
   virtual ~RecordSink() = default;
   virtual void write(const record::ConnectionRecord& record) = 0;
+  virtual void write(const record::RequestRecord& record) = 0;
 };
 
 /// Interface names by index; "" when there is no such interface (any more).

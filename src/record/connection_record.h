@@ -3,6 +3,7 @@
 // Views point into the session and its policy; a record lives only for the call that formats it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,15 +47,19 @@ struct ConnectionRecord {
   std::string_view bypass_rule;
   std::string_view access_rule;
   std::string_view protection_rule;
+  std::string_view origin_cert;    // the verdict on the origin's certificate: "ok", "expired,name_mismatch"
+  std::optional<std::array<uint8_t, 32>> origin_fingerprint;  // SHA-256 of the origin's certificate, as DER
   std::string_view scan;           // "skipped" under a tunnel
   std::string_view scan_reason;    // "tunnel"; key "reason" (S5)
   uint64_t bytes_up = 0;           // client to origin, payload bytes delivered to the origin's socket
   uint64_t bytes_down = 0;         // origin to client
   std::optional<uint32_t> peek_us;       // from accept to the complete ClientHello; key ms.peek, in ms with 3 decimals
   std::optional<uint32_t> connect_us;    // the origin's TCP handshake; key ms.connect
+  std::optional<uint32_t> origin_handshake_us;  // bump: the TLS handshake with the origin; key ms.origin_handshake
+  std::optional<uint32_t> client_handshake_us;  // bump: the TLS handshake with the client; key ms.client_handshake
   uint64_t total_us = 0;                 // key ms.total
   CloseReason close = CloseReason::finished;
-  std::string_view detail;         // key "detail": the Malformed name, or an errno's name
+  std::string_view detail;         // key "detail": a Malformed's or http::Refusal's name, what failed in TLS, or an errno's name
 };
 
 }  // namespace sluice::record

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "base/check.h"
@@ -53,6 +54,12 @@ class Cursor {
   void put_address(const IpAddress& address) {
     at_ += address.write_to(std::span<char, IpAddress::text_bytes_max>(at_, IpAddress::text_bytes_max));
   }
+  void put_hex(std::span<const uint8_t> bytes) {
+    for (const uint8_t byte : bytes) {
+      put(hex_digits[byte >> 4]);
+      put(hex_digits[byte & 0xf]);
+    }
+  }
   void put_time(int64_t time_us);
   void put_ms(uint64_t us) {
     put_number(us / 1000);
@@ -60,10 +67,11 @@ class Cursor {
     put_padded(static_cast<unsigned>(us % 1000), 3);
   }
 
-  /// `escape(cursor, text)` writes the one character at the front of `text` and returns how many bytes it
-  /// has.
+  /// At most `bytes_max` bytes. `escape(cursor, text)` writes the one character at the front of `text` and
+  /// returns how many bytes it has.
   template <class Escape>
-  void put_escaped(std::string_view text, const std::array<bool, 256>& plain, Escape escape);
+  void put_escaped(std::string_view text, size_t bytes_max, const std::array<bool, 256>& plain,
+                   Escape escape);
 
   [[nodiscard]] size_t finish() {
     put('\n');
@@ -78,10 +86,11 @@ class Cursor {
 };
 
 template <class Escape>
-void Cursor::put_escaped(std::string_view text, const std::array<bool, 256>& plain, Escape escape) {
+void Cursor::put_escaped(std::string_view text, size_t bytes_max, const std::array<bool, 256>& plain,
+                         Escape escape) {
   constexpr std::string_view ellipsis = "\u2026";
   constexpr size_t one_character_bytes_max = 15;  // CEF: three bytes of UTF-8 as \\xNN each
-  const char* const cut = at_ + field_bytes_max - one_character_bytes_max - ellipsis.size();
+  const char* const cut = at_ + bytes_max - one_character_bytes_max - ellipsis.size();
   while (!text.empty()) {
     const size_t run_max = std::min(text.size(), static_cast<size_t>(cut - at_));
     size_t run = 0;
@@ -221,8 +230,8 @@ class JsonLine {
     write();
     out_.put('"');
   }
-  void text(std::string_view key, std::string_view value) {
-    quoted(key, [&] { out_.put_escaped(value, plain_in_quotes, escape_in_quotes); });
+  void text(std::string_view key, std::string_view value, size_t bytes_max) {
+    quoted(key, [&] { out_.put_escaped(value, bytes_max, plain_in_quotes, escape_in_quotes); });
   }
   void end() { out_.put('}'); }
 
@@ -246,13 +255,13 @@ class KeyValueLine {
     begin_value(key);
     write();
   }
-  void text(std::string_view key, std::string_view value) {
+  void text(std::string_view key, std::string_view value, size_t bytes_max) {
     begin_value(key);
-    bool is_bare = value.size() < field_bytes_max / 2;
+    bool is_bare = value.size() < bytes_max / 2;
     for (const char c : value) is_bare = is_bare && plain_bare[static_cast<unsigned char>(c)];
     if (is_bare) return out_.put(value);
     out_.put('"');
-    out_.put_escaped(value, plain_in_quotes, escape_in_quotes);
+    out_.put_escaped(value, bytes_max, plain_in_quotes, escape_in_quotes);
     out_.put('"');
   }
   void end() {}
@@ -262,53 +271,109 @@ class KeyValueLine {
   bool first_ = true;
 };
 
+/// The fields of a Line, whichever it is.
+template <class Line>
+class Fields {
+ public:
+  explicit Fields(Cursor& out) : out_(out), line_(out) {}
+
+  void text(std::string_view key, std::string_view value, size_t bytes_max = field_bytes_max) {
+    if (!value.empty()) line_.text(key, value, bytes_max);
+  }
+  void number(std::string_view key, uint64_t value) {
+    line_.begin_value(key);
+    out_.put_number(value);
+  }
+  void truth(std::string_view key, std::optional<bool> value) {
+    if (!value) return;
+    line_.begin_value(key);
+    out_.put(*value ? "true" : "false");
+  }
+  void ms(std::string_view key, std::optional<uint64_t> us) {
+    if (!us) return;
+    line_.begin_value(key);
+    out_.put_ms(*us);
+  }
+  void time(int64_t time_us) {
+    line_.quoted("time", [&] { out_.put_time(time_us); });
+  }
+  void type(std::string_view name) {
+    line_.quoted("type", [&] { out_.put(name); });
+  }
+  void endpoint(std::string_view key, const Endpoint& value) {
+    line_.quoted(key, [&] { out_.put_endpoint(value); });
+  }
+  void fingerprint(std::string_view key, const std::optional<std::array<uint8_t, 32>>& value) {
+    if (value) line_.quoted(key, [&] { out_.put_hex(*value); });
+  }
+  void end() { line_.end(); }
+
+ private:
+  Cursor& out_;
+  Line line_;
+};
+
 /// The fields in the order of log_keys.def.
 template <class Line>
 void write_fields(Cursor& out, const ConnectionRecord& record) {
-  Line line(out);
-  const auto text = [&](std::string_view key, std::string_view value) {
-    if (!value.empty()) line.text(key, value);
-  };
-  const auto number = [&](std::string_view key, uint64_t value) {
-    line.begin_value(key);
-    out.put_number(value);
-  };
-  const auto ms = [&](std::string_view key, uint64_t us) {
-    line.begin_value(key);
-    out.put_ms(us);
-  };
-  line.quoted("time", [&] { out.put_time(record.time_us); });
-  line.quoted("type", [&] { out.put("connection"); });
-  number("id", record.id);
-  text("mode", record.mode);
-  line.quoted("client", [&] { out.put_endpoint(record.client); });
-  line.quoted("destination", [&] { out.put_endpoint(record.destination); });
-  text("interface", record.interface);
-  text("sni", record.sni);
-  text("host", record.host);
-  text("alpn", record.alpn);
-  text("tls_version", record.tls_version);
-  text("ja4", record.ja4);
-  if (record.ech) {
-    line.begin_value("ech");
-    out.put(*record.ech ? "true" : "false");
-  }
-  text("action", record.action);
-  text("tls_rule", record.tls_rule);
-  text("bypass_rule", record.bypass_rule);
-  text("access_rule", record.access_rule);
-  text("protection_rule", record.protection_rule);
-  number("bytes_up", record.bytes_up);
-  number("bytes_down", record.bytes_down);
-  if (record.peek_us) ms("ms.peek", *record.peek_us);
-  if (record.connect_us) ms("ms.connect", *record.connect_us);
-  ms("ms.total", record.total_us);
-  text("scan", record.scan);
-  text("reason", record.scan_reason);
-  text("close", to_string(record.close));
-  text("close_side", to_string(side_of(record.close)));
-  text("detail", record.detail);
-  line.end();
+  Fields<Line> fields(out);
+  fields.time(record.time_us);
+  fields.type("connection");
+  fields.number("id", record.id);
+  fields.text("mode", record.mode);
+  fields.endpoint("client", record.client);
+  fields.endpoint("destination", record.destination);
+  fields.text("interface", record.interface);
+  fields.text("sni", record.sni);
+  fields.text("host", record.host);
+  fields.text("alpn", record.alpn);
+  fields.text("tls_version", record.tls_version);
+  fields.text("ja4", record.ja4);
+  fields.truth("ech", record.ech);
+  fields.text("action", record.action);
+  fields.text("tls_rule", record.tls_rule);
+  fields.text("bypass_rule", record.bypass_rule);
+  fields.text("access_rule", record.access_rule);
+  fields.text("protection_rule", record.protection_rule);
+  fields.text("origin_cert", record.origin_cert);
+  fields.fingerprint("origin_fingerprint", record.origin_fingerprint);
+  fields.number("bytes_up", record.bytes_up);
+  fields.number("bytes_down", record.bytes_down);
+  fields.ms("ms.peek", record.peek_us);
+  fields.ms("ms.connect", record.connect_us);
+  fields.ms("ms.origin_handshake", record.origin_handshake_us);
+  fields.ms("ms.client_handshake", record.client_handshake_us);
+  fields.ms("ms.total", record.total_us);
+  fields.text("scan", record.scan);
+  fields.text("reason", record.scan_reason);
+  fields.text("close", to_string(record.close));
+  fields.text("close_side", to_string(side_of(record.close)));
+  fields.text("detail", record.detail);
+  fields.end();
+}
+
+/// The fields in the order of request_keys.def.
+template <class Line>
+void write_fields(Cursor& out, const RequestRecord& record) {
+  Fields<Line> fields(out);
+  fields.time(record.time_us);
+  fields.type("request");
+  fields.number("id", record.id);
+  fields.endpoint("client", record.client);
+  fields.text("method", record.method);
+  fields.text("url", record.url, url_bytes_max);
+  if (record.status) fields.number("status", *record.status);
+  fields.text("mime", record.mime);
+  fields.number("bytes_up", record.bytes_up);
+  fields.number("bytes_down", record.bytes_down);
+  fields.text("action", record.action);
+  fields.text("bypass_rule", record.bypass_rule);
+  fields.text("access_rule", record.access_rule);
+  fields.text("protection_rule", record.protection_rule);
+  fields.text("scan", record.scan);
+  fields.text("threat", record.threat);
+  fields.ms("ms.total", record.total_us);
+  fields.end();
 }
 
 /// ArcSight Common Event Format, version 0. Standard keys where there is one; `in` and `out` are seen from
@@ -319,9 +384,9 @@ class CefLine {
   explicit CefLine(Cursor& out) : out_(out) {}
 
   void write(const ConnectionRecord& record) {
-    header(record);
-    begin("rt");
-    out_.put_number(static_cast<uint64_t>(record.time_us < 0 ? 0 : record.time_us) / 1000);
+    header(to_string(record.close), "connection", record.action.empty() ? "undecided" : record.action,
+           severity(record));
+    time(record.time_us);
     number("externalId", record.id);
     address("src", "c6a2", "Source IPv6 Address", record.client.address);
     number("spt", record.client.port);
@@ -342,33 +407,72 @@ class CefLine {
     labelled("cs5", "alpn", record.alpn);
     labelled("cs6", "tls_version", record.tls_version);
     ms("cfp1", "ms.total", record.total_us);
-    if (record.peek_us) ms("cfp2", "ms.peek", *record.peek_us);
-    if (record.connect_us) ms("cfp3", "ms.connect", *record.connect_us);
+    ms("cfp2", "ms.peek", record.peek_us);
+    ms("cfp3", "ms.connect", record.connect_us);
     // No standard key for these.
     text("sluiceMode", record.mode);
     if (record.ech) text("sluiceEch", *record.ech ? "true" : "false");
     text("sluiceBypassRule", record.bypass_rule);
     text("sluiceProtectionRule", record.protection_rule);
+    text("sluiceOriginCert", record.origin_cert);
+    if (record.origin_fingerprint) {
+      begin("sluiceOriginFingerprint");
+      out_.put_hex(*record.origin_fingerprint);
+    }
+    ms("sluiceMsOriginHandshake", {}, record.origin_handshake_us);
+    ms("sluiceMsClientHandshake", {}, record.client_handshake_us);
     text("sluiceScan", record.scan);
     text("sluiceScanReason", record.scan_reason);
     text("sluiceCloseSide", to_string(side_of(record.close)));
     text("sluiceDetail", record.detail);
   }
 
+  void write(const RequestRecord& record) {
+    header("request", "request", record.action.empty() ? "undecided" : record.action, severity(record));
+    time(record.time_us);
+    number("externalId", record.id);
+    address("src", "c6a2", "Source IPv6 Address", record.client.address);
+    number("spt", record.client.port);
+    text("app", "HTTP");
+    text("requestMethod", record.method);
+    text("request", record.url, url_bytes_max);
+    text("act", record.action);
+    number("in", record.bytes_up);
+    number("out", record.bytes_down);
+    if (record.status) {
+      number("cn1", *record.status);
+      label("cn1", "status");
+    }
+    labelled("cs1", "mime", record.mime);
+    labelled("cs2", "access_rule", record.access_rule);
+    labelled("cs3", "bypass_rule", record.bypass_rule);
+    labelled("cs4", "protection_rule", record.protection_rule);
+    labelled("cs5", "scan", record.scan);
+    labelled("cs6", "threat", record.threat);
+    ms("cfp1", "ms.total", record.total_us);
+  }
+
  private:
-  void header(const ConnectionRecord& record) {
+  void header(std::string_view signature, std::string_view type, std::string_view action, char severity) {
     out_.put("CEF:0|Sluice|Sluice|" SLUICE_VERSION "|");
-    out_.put(to_string(record.close));
-    out_.put("|connection ");
-    out_.put_escaped(record.action.empty() ? "undecided" : record.action, plain_in_cef_header, escape_in_cef);
+    out_.put(signature);
     out_.put('|');
-    out_.put(severity(record));
+    out_.put(type);
+    out_.put(' ');
+    out_.put_escaped(action, field_bytes_max, plain_in_cef_header, escape_in_cef);
+    out_.put('|');
+    out_.put(severity);
     out_.put('|');
   }
   /// 0 to 10. Traffic that passed is 1, what a rule or a limit ended 5, what the gateway itself got wrong 8.
   static char severity(const ConnectionRecord& record) {
     if (record.close == CloseReason::gateway_error) return '8';
     return side_of(record.close) == Side::gateway ? '5' : '1';
+  }
+  /// What passed is 1, what a rule refused 5, what has a threat in it 7, whether or not it was let through.
+  static char severity(const RequestRecord& record) {
+    if (!record.threat.empty()) return '7';
+    return record.action.empty() || record.action == "allow" ? '1' : '5';
   }
   void begin(std::string_view key) {
     if (!first_) out_.put(' ');
@@ -380,10 +484,11 @@ class CefLine {
     begin(key);
     out_.put_number(value);
   }
-  void text(std::string_view key, std::string_view value) {
+  void time(int64_t time_us) { number("rt", static_cast<uint64_t>(time_us < 0 ? 0 : time_us) / 1000); }
+  void text(std::string_view key, std::string_view value, size_t bytes_max = field_bytes_max) {
     if (value.empty()) return;
     begin(key);
-    out_.put_escaped(value, plain_in_cef_value, escape_in_cef);
+    out_.put_escaped(value, bytes_max, plain_in_cef_value, escape_in_cef);
   }
   void label(std::string_view key, std::string_view name) {
     out_.put(' ');
@@ -396,10 +501,12 @@ class CefLine {
     text(key, value);
     label(key, name);
   }
-  void ms(std::string_view key, std::string_view name, uint64_t us) {
+  /// Without a name: the key is our own and needs no label.
+  void ms(std::string_view key, std::string_view name, std::optional<uint64_t> us) {
+    if (!us) return;
     begin(key);
-    out_.put_ms(us);
-    label(key, name);
+    out_.put_ms(*us);
+    if (!name.empty()) label(key, name);
   }
   void address(std::string_view key, std::string_view key_v6, std::string_view label_v6,
                const IpAddress& value) {
@@ -413,9 +520,8 @@ class CefLine {
   bool first_ = true;
 };
 
-}  // namespace
-
-size_t format(const ConnectionRecord& record, Format format, std::span<char, line_bytes_max> out) {
+template <class Record>
+size_t write_line(const Record& record, Format format, std::span<char, line_bytes_max> out) {
   Cursor cursor(out);
   switch (format) {
     case Format::json:
@@ -429,6 +535,16 @@ size_t format(const ConnectionRecord& record, Format format, std::span<char, lin
       break;
   }
   return cursor.finish();
+}
+
+}  // namespace
+
+size_t format(const ConnectionRecord& record, Format format, std::span<char, line_bytes_max> out) {
+  return write_line(record, format, out);
+}
+
+size_t format(const RequestRecord& record, Format format, std::span<char, line_bytes_max> out) {
+  return write_line(record, format, out);
 }
 
 }  // namespace sluice::record

@@ -91,7 +91,10 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
  private:
   enum class State : uint8_t { serving, draining, stopping };
 
-  void write(const record::ConnectionRecord& record) override;
+  void write(const record::ConnectionRecord& record) override { log_line(record); }
+  void write(const record::RequestRecord& record) override { log_line(record); }
+  template <class Record>
+  void log_line(const Record& record);
   [[nodiscard]] std::string_view name(uint32_t index) override { return interface_names_.name(index, ring_->now_us()); }
 
   static void on_wake(void* owner, int32_t result, uint32_t flags);
@@ -223,7 +226,8 @@ void Worker::Thread::say_overload() {
                                 "LimitNOFILE=)", worker_.options_.index, worker_.options_.sessions_max);
 }
 
-void Worker::Thread::write(const record::ConnectionRecord& record) {
+template <class Record>
+void Worker::Thread::log_line(const Record& record) {
   const size_t length = record::format(record, to_record_format(rulings_.back().config->log.format), line_);
   if (log_queue_.append({line_.data(), length}))
     ++counters_.log_lines;

@@ -30,31 +30,62 @@ void check_line(std::string_view line) {
   SLUICE_CHECK(!nlohmann::json(line).dump().empty());
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  ByteReader input(std::span(data, size));
-  const size_t scale = 1 + input.u8().value_or(0) % 16;
-  record::ConnectionRecord record;
-  std::string_view* const texts[] = {
-      &record.sni,         &record.alpn,        &record.host,   &record.interface,       &record.mode,
-      &record.tls_version, &record.ja4,         &record.action, &record.tls_rule,        &record.bypass_rule,
-      &record.access_rule, &record.scan_reason, &record.scan,   &record.protection_rule, &record.detail};
+/// All texts of the record from the input; returns how many are not empty.
+size_t fill(std::span<std::string_view* const> texts, ByteReader& input, size_t scale) {
   size_t present = 0;
   for (std::string_view* text : texts) {
     *text = next_text(input, scale);
     present += text->empty() ? 0u : 1u;
   }
-  record.time_us = static_cast<int64_t>(input.u32().value_or(0)) << 24;
-  record.close = static_cast<record::CloseReason>(input.u8().value_or(0) % record::close_reason_count);
+  return present;
+}
 
+/// A record with `keys` keys.
+template <class Record>
+void check_formats(const Record& record, size_t keys) {
   std::array<char, record::line_bytes_max> buffer;
   for (const auto format : {record::Format::json, record::Format::key_value, record::Format::cef}) {
     const std::string_view line(buffer.data(), record::format(record, format, buffer));
     check_line(line);
-    constexpr size_t always_present = 10;
-    if (format == record::Format::json)
-      SLUICE_CHECK(nlohmann::json::parse(line).size() == always_present + present);
+    if (format == record::Format::json) SLUICE_CHECK(nlohmann::json::parse(line).size() == keys);
   }
+}
+
+void check_connection(ByteReader input, size_t scale) {
+  record::ConnectionRecord record;
+  std::string_view* const texts[] = {
+      &record.sni,         &record.alpn,        &record.host,   &record.interface,       &record.mode,
+      &record.tls_version, &record.ja4,         &record.action, &record.tls_rule,        &record.bypass_rule,
+      &record.access_rule, &record.scan_reason, &record.scan,   &record.protection_rule, &record.detail,
+      &record.origin_cert};
+  const size_t present = fill(texts, input, scale);
+  record.time_us = static_cast<int64_t>(input.u32().value_or(0)) << 24;
+  record.close = static_cast<record::CloseReason>(input.u8().value_or(0) % record::close_reason_count);
+  constexpr size_t always_present = 10;
+  check_formats(record, always_present + present);
+}
+
+/// The first text is the URL, so that it can be long.
+void check_request(ByteReader input, size_t scale) {
+  record::RequestRecord record;
+  std::string_view* const texts[] = {
+      &record.url,        &record.method, &record.mime,        &record.threat,
+      &record.scan,       &record.action, &record.access_rule, &record.protection_rule,
+      &record.bypass_rule};
+  const size_t present = fill(texts, input, scale);
+  record.time_us = static_cast<int64_t>(input.u32().value_or(0)) << 24;
+  if (const auto status = input.u16()) record.status = *status;
+  constexpr size_t always_present = 7;
+  check_formats(record, always_present + present + (record.status ? 1u : 0u));
+}
+
+}  // namespace
+
+/// The same bytes once as the record of a connection and once as that of a request.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  ByteReader input(std::span(data, size));
+  const size_t scale = 1 + input.u8().value_or(0) % 64;
+  check_connection(input, scale);
+  check_request(input, scale);
   return 0;
 }

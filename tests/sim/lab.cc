@@ -128,6 +128,10 @@ const Record* Lab::record_of(const Connection& client) {
   return at == records_.end() ? nullptr : &at->second;
 }
 
+const std::vector<RequestRecord>& Lab::requests_of(const Connection& client) {
+  return requests_[ports_.at(client.fd())];
+}
+
 void Lab::settle() {
   // Far more than any directed test needs: past this, something goes round in circles.
   for (int guard = 0; guard < 1'000'000; ++guard)
@@ -156,12 +160,16 @@ void Lab::write(const record::ConnectionRecord& from) {
   record.action = from.action;
   record.tls_rule = from.tls_rule;
   record.access_rule = from.access_rule;
+  record.origin_cert = from.origin_cert;
+  record.origin_fingerprint = from.origin_fingerprint;
   record.scan = from.scan;
   record.detail = from.detail;
   record.bytes_up = from.bytes_up;
   record.bytes_down = from.bytes_down;
   record.has_peek = from.peek_us.has_value();
   record.has_connect = from.connect_us.has_value();
+  record.has_origin_handshake = from.origin_handshake_us.has_value();
+  record.has_client_handshake = from.client_handshake_us.has_value();
   record.total_us = from.total_us;
   record.close = from.close;
   if (!records_.emplace(from.client.port, record).second) complaints_.push_back("two records of one session");
@@ -169,6 +177,29 @@ void Lab::write(const record::ConnectionRecord& from) {
     complaints_.push_back("a record with a wrong destination");
   if (from.mode != "transparent" || from.interface != "lan0")
     complaints_.push_back("a record with a wrong mode or interface");
+  for (const RequestRecord& request : requests_[from.client.port])
+    if (request.id != from.id) complaints_.push_back("the record of a request with another connection's id");
+}
+
+void Lab::write(const record::RequestRecord& from) {
+  RequestRecord record;
+  record.id = from.id;
+  record.method = from.method;
+  record.url = from.url;
+  record.mime = from.mime;
+  record.action = from.action;
+  record.bypass_rule = from.bypass_rule;
+  record.access_rule = from.access_rule;
+  record.protection_rule = from.protection_rule;
+  record.scan = from.scan;
+  record.threat = from.threat;
+  record.status = from.status;
+  record.bytes_up = from.bytes_up;
+  record.bytes_down = from.bytes_down;
+  record.total_us = from.total_us;
+  requests_[from.client.port].push_back(std::move(record));
+  if (records_.contains(from.client.port))
+    complaints_.push_back("the record of a request after its connection's");
 }
 
 std::string Lab::complaints() const {

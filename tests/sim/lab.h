@@ -9,9 +9,11 @@
 //                                                       anything else    TLS: tunnel-sni (the default)
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,13 +29,26 @@ namespace sluice::sim {
 /// A record with its texts.
 struct Record {
   uint64_t id = 0;
-  std::string sni, host, alpn, ja4, action, tls_rule, access_rule, scan, detail;
+  std::string sni, host, alpn, ja4, action, tls_rule, access_rule, origin_cert, scan, detail;
+  std::optional<std::array<uint8_t, 32>> origin_fingerprint;
   uint64_t bytes_up = 0;
   uint64_t bytes_down = 0;
   bool has_peek = false;
   bool has_connect = false;
+  bool has_origin_handshake = false;
+  bool has_client_handshake = false;
   uint64_t total_us = 0;
   record::CloseReason close = record::CloseReason::finished;
+};
+
+/// The record of a request with its texts.
+struct RequestRecord {
+  uint64_t id = 0;
+  std::string method, url, mime, action, bypass_rule, access_rule, protection_rule, scan, threat;
+  std::optional<uint16_t> status;
+  uint64_t bytes_up = 0;
+  uint64_t bytes_down = 0;
+  uint64_t total_us = 0;
 };
 
 [[nodiscard]] std::shared_ptr<const rules::Policy> lab_policy(bool decrypt);
@@ -59,6 +74,9 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   [[nodiscard]] Connection* origin_of(const Connection& client);
   /// nullptr: no record yet. More than one is a complaint.
   [[nodiscard]] const Record* record_of(const Connection& client);
+  /// The records of its requests so far, in the order in which they were written. One that comes after the
+  /// connection's own, or with another id, is a complaint.
+  [[nodiscard]] const std::vector<RequestRecord>& requests_of(const Connection& client);
   [[nodiscard]] const std::vector<Endpoint>& dialled() const { return kernel.dialled(); }
 
   /// Lets everything happen that can happen without time passing.
@@ -82,6 +100,7 @@ class Lab final : flow::RecordSink, flow::Interfaces {
 
  private:
   void write(const record::ConnectionRecord& record) override;
+  void write(const record::RequestRecord& record) override;
   [[nodiscard]] std::string_view name(uint32_t index) override { return index == 0 ? "" : "lan0"; }
 
   std::shared_ptr<config::Config> config_;
@@ -91,6 +110,7 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   std::map<int, uint16_t> ports_;  // by the client's descriptor
   std::map<uint16_t, Connection*> origins_;
   std::map<uint16_t, Record> records_;
+  std::map<uint16_t, std::vector<RequestRecord>> requests_;
   std::map<uint16_t, Endpoint> destinations_;
   std::vector<std::string> complaints_;
   uint16_t next_port_ = 1;

@@ -672,6 +672,21 @@ class Round {
         return must(story.dial.result == -EADDRNOTAVAIL);
       case CloseReason::loop:
         return must(false);
+      // Nothing is bumped here, and nothing is read as HTTP.
+      case CloseReason::origin_tls_failed:
+      case CloseReason::origin_handshake_timeout:
+      case CloseReason::origin_cert_invalid:
+      case CloseReason::client_cert_required:
+      case CloseReason::origin_truncated:
+      case CloseReason::client_rejected_certificate:
+      case CloseReason::client_tls_failed:
+      case CloseReason::client_handshake_timeout:
+      case CloseReason::client_truncated:
+      case CloseReason::request_refused:
+      case CloseReason::response_refused:
+      case CloseReason::misdirected:
+      case CloseReason::non_http:
+        return must(false);
     }
   }
 

@@ -14,10 +14,12 @@ using sluice::Endpoint;
 using sluice::record::CloseReason;
 using sluice::record::ConnectionRecord;
 using sluice::record::Format;
+using sluice::record::RequestRecord;
 
 namespace {
 
-std::string line_of(const ConnectionRecord& record, Format format) {
+template <class Record>
+std::string line_of(const Record& record, Format format) {
   static std::array<char, sluice::record::line_bytes_max> buffer;
   return {buffer.data(), sluice::record::format(record, format, buffer)};
 }
@@ -41,15 +43,41 @@ ConnectionRecord full_record() {
   record.bypass_rule = "b";
   record.access_rule = "default";
   record.protection_rule = "p";
+  record.origin_cert = "expired,name_mismatch";
+  record.origin_fingerprint.emplace();
+  for (size_t i = 0; i < 32; ++i) (*record.origin_fingerprint)[i] = static_cast<uint8_t>(i * 8 + 7);
   record.scan = "skipped";
   record.scan_reason = "tunnel";
   record.bytes_up = 517;
   record.bytes_down = 1'000'000;
   record.peek_us = 1'234;
   record.connect_us = 7;
+  record.origin_handshake_us = 12'345;
+  record.client_handshake_us = 2'001;
   record.total_us = 61'000'009;
   record.close = CloseReason::client_reset;
   record.detail = "ECONNRESET";
+  return record;
+}
+
+RequestRecord full_request() {
+  RequestRecord record;
+  record.time_us = 1'795'284'000'140'000;
+  record.id = 7;
+  record.client = *Endpoint::parse("192.0.2.7:50000");
+  record.method = "POST";
+  record.url = "https://www.example.com/search?q=owls&n=2";
+  record.status = 403;
+  record.mime = "text/html";
+  record.bytes_up = 12;
+  record.bytes_down = 18'230;
+  record.action = "block";
+  record.bypass_rule = "b";
+  record.access_rule = "No searching";
+  record.protection_rule = "p";
+  record.scan = "found";
+  record.threat = "Eicar-Test-Signature";
+  record.total_us = 41'250;
   return record;
 }
 
@@ -62,6 +90,24 @@ const std::vector<LogKey> log_keys = {
 #include "record/log_keys.def"
 #undef SLUICE_LOG_KEY
 };
+const std::vector<LogKey> request_keys = {
+#define SLUICE_LOG_KEY(name, always, text) {name, always},
+#include "record/request_keys.def"
+#undef SLUICE_LOG_KEY
+};
+
+std::vector<std::string> names_of(const std::vector<LogKey>& keys) {
+  std::vector<std::string> names;
+  for (const LogKey& key : keys) names.push_back(key.name);
+  return names;
+}
+
+std::vector<std::string> keys_of_json(const std::string& line) {
+  std::vector<std::string> keys;
+  const auto parsed = nlohmann::ordered_json::parse(line);
+  for (const auto& [key, value] : parsed.items()) keys.push_back(key);
+  return keys;
+}
 
 /// Reads a key=value line as strconv-like parsers do: bare up to a space, or quoted with JSON's escapes.
 std::vector<std::pair<std::string, std::string>> read_key_value(const std::string& line) {
@@ -149,15 +195,30 @@ TEST_CASE("S35: a JSON line carries every field under its documented key, in the
       R"("host":"www.example.com","alpn":"h2,http/1.1","tls_version":"1.3",)"
       R"("ja4":"t13d1516h2_8daaf6152771_b186095e22b6","ech":true,"action":"tunnel-sni",)"
       R"("tls_rule":"Banks stay private","bypass_rule":"b","access_rule":"default","protection_rule":"p",)"
-      R"("bytes_up":517,"bytes_down":1000000,"ms.peek":1.234,"ms.connect":0.007,"ms.total":61000.009,)"
+      R"("origin_cert":"expired,name_mismatch",)"
+      R"("origin_fingerprint":"070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff",)"
+      R"("bytes_up":517,"bytes_down":1000000,"ms.peek":1.234,"ms.connect":0.007,)"
+      R"("ms.origin_handshake":12.345,"ms.client_handshake":2.001,"ms.total":61000.009,)"
       R"("scan":"skipped","reason":"tunnel","close":"client_reset","close_side":"client","detail":"ECONNRESET"})"
       "\n");
-  std::vector<std::string> keys;
-  const auto parsed = nlohmann::ordered_json::parse(line);
-  for (const auto& [key, value] : parsed.items()) keys.push_back(key);
-  std::vector<std::string> documented;
-  for (const LogKey& key : log_keys) documented.push_back(key.name);
-  CHECK(keys == documented);
+  CHECK(keys_of_json(line) == names_of(log_keys));
+}
+
+TEST_CASE(
+    "S35: the line of a request carries every field under its documented key, in the documented order") {
+  const std::string line = line_of(full_request(), Format::json);
+  CHECK(
+      line ==
+      R"({"time":"2026-11-21T18:00:00.140000Z","type":"request","id":7,"client":"192.0.2.7:50000",)"
+      R"("method":"POST","url":"https://www.example.com/search?q=owls&n=2","status":403,"mime":"text/html",)"
+      R"("bytes_up":12,"bytes_down":18230,"action":"block","bypass_rule":"b","access_rule":"No searching",)"
+      R"("protection_rule":"p","scan":"found","threat":"Eicar-Test-Signature","ms.total":41.250})"
+      "\n");
+  CHECK(keys_of_json(line) == names_of(request_keys));
+  std::vector<std::string> in_key_value;
+  for (const auto& [key, value] : read_key_value(line_of(full_request(), Format::key_value)))
+    in_key_value.push_back(key);
+  CHECK(in_key_value == names_of(request_keys));
 }
 
 TEST_CASE("S35: what is absent is left out of a line, and what is always there is documented so") {
@@ -172,6 +233,58 @@ TEST_CASE("S35: what is absent is left out of a line, and what is always there i
   for (const auto& [key, value] : read_key_value(line_of(ConnectionRecord{}, Format::key_value)))
     in_key_value.insert(key);
   CHECK(in_key_value == always);
+
+  std::vector<std::string> always_in_requests;
+  for (const LogKey& key : request_keys)
+    if (key.always) always_in_requests.push_back(key.name);
+  CHECK(keys_of_json(line_of(RequestRecord{}, Format::json)) == always_in_requests);
+}
+
+TEST_CASE("key=value: the URL of a request is quoted for its equals signs, and stays whole") {
+  const std::string line = line_of(full_request(), Format::key_value);
+  CHECK(line.find(
+            "time=2026-11-21T18:00:00.140000Z type=request id=7 client=192.0.2.7:50000 method=POST "
+            "url=\"https://www.example.com/search?q=owls&n=2\" status=403 mime=text/html bytes_up=12 ") == 0);
+  CHECK(line.ends_with(" ms.total=41.250\n"));
+}
+
+TEST_CASE("CEF of a request: standard keys, and a severity that tells what came of it") {
+  RequestRecord record = full_request();
+  record.client = *Endpoint::parse("[2001:db8::7]:50000");
+  const std::string line = line_of(record, Format::cef);
+  CHECK(line.find("CEF:0|Sluice|Sluice|" SLUICE_VERSION
+                  "|request|request block|7|rt=1795284000140 externalId=7 ") == 0);
+  const auto fields = read_cef_extension(line);
+  CHECK(value_of(fields, "c6a2") == "2001:db8::7");
+  CHECK(value_of(fields, "src") == "(absent)");
+  CHECK(value_of(fields, "spt") == "50000");
+  CHECK(value_of(fields, "requestMethod") == "POST");
+  CHECK(value_of(fields, "request") == record.url);
+  CHECK(value_of(fields, "act") == "block");
+  CHECK(value_of(fields, "in") == "12");
+  CHECK(value_of(fields, "out") == "18230");
+  CHECK(value_of(fields, "cn1") == "403");
+  CHECK(value_of(fields, "cn1Label") == "status");
+  CHECK(value_of(fields, "cs1") == "text/html");
+  CHECK(value_of(fields, "cs2") == "No searching");
+  CHECK(value_of(fields, "cs3") == "b");
+  CHECK(value_of(fields, "cs4") == "p");
+  CHECK(value_of(fields, "cs5") == "found");
+  CHECK(value_of(fields, "cs6") == "Eicar-Test-Signature");
+  CHECK(value_of(fields, "cfp1") == "41.250");
+
+  const auto severity_of = [](std::string_view action, std::string_view threat) {
+    RequestRecord request;
+    request.action = action;
+    request.threat = threat;
+    const std::string text = line_of(request, Format::cef);
+    return text.at(text.find("|rt=") - 1);
+  };
+  CHECK(severity_of("", "") == '1');
+  CHECK(severity_of("allow", "") == '1');
+  CHECK(severity_of("block", "") == '5');
+  CHECK(severity_of("redirect", "") == '5');
+  CHECK(severity_of("allow", "Eicar-Test-Signature") == '7');
 }
 
 TEST_CASE("key=value: quotes only where they are needed") {
@@ -209,6 +322,11 @@ TEST_CASE("CEF: standard keys, counted from the source's side, IPv6 in its own k
   CHECK(value_of(fields, "reason") == "client_reset");
   CHECK(value_of(fields, "cs1") == "a=b|c\\d\ne");
   CHECK(value_of(fields, "cfp2") == "1.234");
+  CHECK(value_of(fields, "sluiceOriginCert") == "expired,name_mismatch");
+  CHECK(value_of(fields, "sluiceOriginFingerprint") ==
+        "070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff");
+  CHECK(value_of(fields, "sluiceMsOriginHandshake") == "12.345");
+  CHECK(value_of(fields, "sluiceMsClientHandshake") == "2.001");
   CHECK(value_of(fields, "sluiceScanReason") == "tunnel");
 }
 
@@ -228,41 +346,61 @@ TEST_CASE("times are right at leap days, ends of years and the ends of what can 
   CHECK(time_of(-1) == "1970-01-01T00:00:00.000000Z");
 }
 
+namespace {
+
+const std::vector<std::string> hostile_texts = {"a\"b",
+                                                "a\\",
+                                                "\n{\"type\":\"connection\"}",
+                                                std::string("nul\0nul", 7),
+                                                "\x1b[2J",
+                                                "\x7f",
+                                                " leading and trailing ",
+                                                "a b=c d=\"e\"",
+                                                "=",
+                                                "\"",
+                                                "\r\n",
+                                                "\t",
+                                                "||",
+                                                "\\u0041",
+                                                "act=block"};
+
+/// `text` is the value of `key` in `record`, which is otherwise like `harmless`.
+template <class Record>
+void check_contained(const Record& record, const Record& harmless, const std::string& key,
+                     const std::string& text, size_t key_count, const std::string& action) {
+  CAPTURE(text);
+  const std::string as_json = line_of(record, Format::json);
+  CHECK(std::count(as_json.begin(), as_json.end(), '\n') == 1);
+  CHECK(json::parse(as_json)[key] == text);
+  const std::string as_key_value = line_of(record, Format::key_value);
+  CHECK(std::count(as_key_value.begin(), as_key_value.end(), '\n') == 1);
+  CHECK(value_of(read_key_value(as_key_value), key) == text);
+  CHECK(read_key_value(as_key_value).size() == key_count);
+  const std::string as_cef = line_of(record, Format::cef);
+  CHECK(std::count(as_cef.begin(), as_cef.end(), '\n') == 1);
+  CHECK(value_of(read_cef_extension(as_cef), "act") == action);
+  CHECK(read_cef_extension(as_cef).size() == read_cef_extension(line_of(harmless, Format::cef)).size());
+  for (const std::string& line : {as_json, as_key_value, as_cef})
+    for (const char c : line.substr(0, line.size() - 1)) CHECK(static_cast<unsigned char>(c) >= 0x20);
+}
+
+}  // namespace
+
 TEST_CASE("hostile names stay inside their field, in every format") {
-  const std::vector<std::string> names = {"a\"b",
-                                          "a\\",
-                                          "\n{\"type\":\"connection\"}",
-                                          std::string("nul\0nul", 7),
-                                          "\x1b[2J",
-                                          "\x7f",
-                                          " leading and trailing ",
-                                          "a b=c d=\"e\"",
-                                          "=",
-                                          "\"",
-                                          "\r\n",
-                                          "\t",
-                                          "||",
-                                          "\\u0041",
-                                          "act=block"};
-  for (const std::string& name : names) {
-    CAPTURE(name);
+  for (const std::string& name : hostile_texts) {
     ConnectionRecord record = full_record();
     record.sni = name;
     record.alpn = name;
-    const std::string as_json = line_of(record, Format::json);
-    CHECK(std::count(as_json.begin(), as_json.end(), '\n') == 1);
-    CHECK(json::parse(as_json)["sni"] == name);
-    const std::string as_key_value = line_of(record, Format::key_value);
-    CHECK(std::count(as_key_value.begin(), as_key_value.end(), '\n') == 1);
-    CHECK(value_of(read_key_value(as_key_value), "sni") == name);
-    CHECK(read_key_value(as_key_value).size() == log_keys.size());
-    const std::string as_cef = line_of(record, Format::cef);
-    CHECK(std::count(as_cef.begin(), as_cef.end(), '\n') == 1);
-    CHECK(value_of(read_cef_extension(as_cef), "act") == "tunnel-sni");
-    CHECK(read_cef_extension(as_cef).size() ==
-          read_cef_extension(line_of(full_record(), Format::cef)).size());
-    for (const std::string& line : {as_json, as_key_value, as_cef})
-      for (const char c : line.substr(0, line.size() - 1)) CHECK(static_cast<unsigned char>(c) >= 0x20);
+    check_contained(record, full_record(), "sni", name, log_keys.size(), "tunnel-sni");
+  }
+}
+
+TEST_CASE("hostile methods, URLs, media types and threat names stay inside their field, in every format") {
+  for (const std::string& text : hostile_texts) {
+    RequestRecord record = full_request();
+    record.method = record.url = record.mime = record.threat = text;
+    for (const char* key : {"method", "url", "mime", "threat"})
+      check_contained(record, full_request(), key, text, request_keys.size(), "block");
   }
 }
 
@@ -329,13 +467,51 @@ TEST_CASE("a field is cut at field_bytes_max with an ellipsis; the longest line 
     ConnectionRecord record = full_record();
     record.time_us = 253'402'300'799'999'999;
     record.client = record.destination = *Endpoint::parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
-    record.peek_us = record.connect_us = 0xffffffff;
+    record.peek_us = record.connect_us = record.origin_handshake_us = record.client_handshake_us = 0xffffffff;
     record.bytes_up = record.bytes_down = record.total_us = ~0ull;
     record.mode = record.interface = record.sni = record.host = record.alpn = record.tls_version =
         record.ja4 = record.action = record.tls_rule = record.bypass_rule = record.access_rule =
-            record.protection_rule = record.scan = record.scan_reason = record.detail = name;
+            record.protection_rule = record.scan = record.scan_reason = record.detail = record.origin_cert =
+                name;
     for (const Format format : {Format::json, Format::key_value, Format::cef})
       CHECK(line_of(record, format).size() <= line_bytes_max);
     CHECK(json::parse(line_of(record, Format::json)).size() == log_keys.size());
+  }
+}
+
+TEST_CASE("a URL is cut at url_bytes_max with an ellipsis; the longest line of a request fits") {
+  using sluice::record::field_bytes_max;
+  using sluice::record::line_bytes_max;
+  using sluice::record::url_bytes_max;
+  const std::string begin = "https://www.example.com/?q=";
+  for (const size_t length :
+       {field_bytes_max + 1, url_bytes_max - 18, url_bytes_max - 17, url_bytes_max, url_bytes_max * 100}) {
+    const std::string url = begin + std::string(length - begin.size(), 'a');
+    RequestRecord record;
+    record.url = url;
+    const std::string shown =
+        length <= url_bytes_max - 18 ? url : url.substr(0, url_bytes_max - 18) + "\u2026";
+    const std::string as_json = line_of(record, Format::json);
+    CHECK(json::parse(as_json)["url"].get<std::string>() == shown);
+    const std::string as_key_value = line_of(record, Format::key_value);
+    CHECK(value_of(read_key_value(as_key_value), "url") == shown);
+    // In CEF the "=" of the query takes two bytes.
+    const std::string in_cef = value_of(read_cef_extension(line_of(record, Format::cef)), "request");
+    CHECK(in_cef == (length < url_bytes_max - 18 ? url : url.substr(0, url_bytes_max - 19) + "\u2026"));
+  }
+  for (const std::string& unit : {std::string("\x01"), std::string("\u2028"), std::string("\""),
+                                  std::string("\xff"), std::string("="), std::string("\U0001f512")}) {
+    std::string text;
+    while (text.size() < 40'000) text += unit;
+    RequestRecord record = full_request();
+    record.time_us = 253'402'300'799'999'999;
+    record.client = *Endpoint::parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+    record.id = record.bytes_up = record.bytes_down = record.total_us = ~0ull;
+    record.status = 65'535;
+    record.method = record.url = record.mime = record.action = record.bypass_rule = record.access_rule =
+        record.protection_rule = record.scan = record.threat = text;
+    for (const Format format : {Format::json, Format::key_value, Format::cef})
+      CHECK(line_of(record, format).size() <= line_bytes_max);
+    CHECK(json::parse(line_of(record, Format::json)).size() == request_keys.size());
   }
 }

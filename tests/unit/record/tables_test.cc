@@ -34,6 +34,17 @@ TEST_CASE("every close reason names who and says why") {
   CHECK(side_of(CloseReason::gateway_error) == sluice::Side::gateway);
 }
 
+TEST_CASE("S14, S35: what ends a bumped connection is blamed on the side whose doing it is") {
+  for (const auto reason : {CloseReason::client_rejected_certificate, CloseReason::client_tls_failed,
+                            CloseReason::client_handshake_timeout, CloseReason::client_truncated,
+                            CloseReason::request_refused, CloseReason::misdirected, CloseReason::non_http})
+    CHECK_MESSAGE(side_of(reason) == sluice::Side::client, to_string(reason));
+  for (const auto reason :
+       {CloseReason::origin_tls_failed, CloseReason::origin_handshake_timeout, CloseReason::origin_truncated,
+        CloseReason::origin_cert_invalid, CloseReason::client_cert_required, CloseReason::response_refused})
+    CHECK_MESSAGE(side_of(reason) == sluice::Side::origin, to_string(reason));
+}
+
 TEST_CASE("counters add up, each to itself") {
   Counters one;
   one.connections_accepted = 3;
@@ -75,6 +86,14 @@ TEST_CASE("docs/logs.md has every key, close reason and counter, as the tables s
 #include "record/log_keys.def"
 #undef SLUICE_LOG_KEY
   CHECK_MESSAGE(docs.find(expected_keys) != std::string::npos, expected_keys);
+
+  std::string expected_request_keys;
+#define SLUICE_LOG_KEY(name, always, text) \
+  expected_request_keys +=                 \
+      std::string("| `") + name + "` | " + (always ? "always" : "") + " | " + text + " |\n";
+#include "record/request_keys.def"
+#undef SLUICE_LOG_KEY
+  CHECK_MESSAGE(docs.find(expected_request_keys) != std::string::npos, expected_request_keys);
 
   std::string expected_reasons;
 #define SLUICE_CLOSE(name, side, text) expected_reasons += "| `" #name "` | " #side " | " text " |\n";
