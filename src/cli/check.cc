@@ -99,7 +99,9 @@ std::optional<std::string> kernel_values(const config::Config& config, std::stri
     text += fmt::format("{}={}\n", key, value);
   };
   add("tproxy_port", gateway.tproxy_port);
-  add("tls_ports", spaced(gateway.tls_ports, [](uint16_t port) { return std::to_string(port); }));
+  const auto port_text = [](uint16_t port) { return std::to_string(port); };
+  add("tls_ports", spaced(gateway.tls_ports, port_text));
+  add("http_ports", spaced(gateway.http_ports, port_text));
   add("lan", spaced(gateway.lan_interfaces, [](const std::string& name) { return name; }));
   add("own_traffic", gateway.own_traffic ? 1 : 0);
   add("ipv6", gateway.ipv6 ? 1 : 0);

@@ -41,8 +41,8 @@ ORIGIN = {V4: "10.83.2.2", V6: "fd83:2::2"}
 ORIGIN2 = {V4: "10.83.2.3", V6: "fd83:2::3"}
 
 VALUES = {
-    "tproxy_port": PORT, "tls_ports": "443 8443", "lan": "lan0", "own_traffic": 0, "ipv6": 1, "quic": "reject",
-    "when_down": "open", "exempt_clients": "", "exempt_destinations": "", "mark": "0x5300", "own_mark": "0x5400",
+    "tproxy_port": PORT, "tls_ports": "443 8443", "http_ports": "", "lan": "lan0", "own_traffic": 0, "ipv6": 1,
+    "quic": "reject", "when_down": "open", "exempt_clients": "", "exempt_destinations": "", "mark": "0x5300", "own_mark": "0x5400",
     "mark_mask": "0xff00", "route_table": 5300, "rule_priority": 5300,
 }
 
@@ -312,6 +312,18 @@ def test_other_ports_are_forwarded(place, version):
 
 
 @BOTH
+def test_ports_of_plain_http_are_redirected_too_and_their_udp_is_nobodys_business(place, version):
+    place.daemon()
+    place.up(http_ports="8080 80")
+    assert place.answers(version, ORIGIN[version], 8080) == "DAEMON"
+    assert place.answers(version, ORIGIN[version], 443) == "DAEMON"
+    assert place.script("status").returncode == 0
+    with udp_echo(place.origin, ORIGIN[version], 8080), udp_echo(place.origin, ORIGIN[version]):
+        assert udp_answer(place, version, ORIGIN[version], 8080) == "echo"
+        assert udp_answer(place, version, ORIGIN[version]) == "ECONNREFUSED"
+
+
+@BOTH
 def test_the_gateways_own_service_on_443_is_not_redirected(place, version):
     place.daemon()
     place.server(place.gateway, "ADMIN", ports=[443])
@@ -486,6 +498,7 @@ def test_ups_at_the_same_time_do_not_mix(place):
     ({"tproxy_port": "$(reboot)"}, "tproxy_port"),
     ({"tls_ports": "443 0"}, "tls_ports"),
     ({"tls_ports": ""}, "tls_ports"),
+    ({"http_ports": "80 x"}, "http_ports"),
     ({"quic": "maybe"}, "reject pass"),
     ({"when_down": "ajar"}, "open closed"),
     ({"mark": "0x15300"}, "mark_mask"),

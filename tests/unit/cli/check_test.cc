@@ -51,7 +51,7 @@ rule_priority = 78
                                     error);
   REQUIRE(values);
   CHECK(*values ==
-        "tproxy_port=12346\ntls_ports=443 8443\nlan=eth1 "
+        "tproxy_port=12346\ntls_ports=443 8443\nhttp_ports=\nlan=eth1 "
         "wg*\nown_traffic=1\nipv6=0\nquic=pass\nwhen_down=closed\n"
         "client_source=client\nexempt_clients=192.0.2.7 "
         "2001:db8::/64\nexempt_destinations=198.51.100.0/24\nmark=0x100\n"
