@@ -66,6 +66,8 @@ inline constexpr size_t http_target_bytes_max = 32 * 1024;
 // The longest registered method has 17 bytes (UPDATEREDIRECTREF).
 inline constexpr size_t http_method_bytes_max = 32;
 inline constexpr size_t http_headers_max = 256;
+// Names in Connection: each may be that of a field to leave out, so each field is compared with each. Browsers send one or two.
+inline constexpr size_t http_connection_options_max = 32;
 // RFC 9112 section 2.2 asks for one to be ignored.
 inline constexpr uint8_t http_empty_lines_max = 4;
 inline constexpr size_t http_trailer_bytes_max = 16 * 1024;

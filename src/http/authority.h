@@ -2,22 +2,26 @@
 // thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
+
+#include "base/limits.h"
 
 namespace sluice::http {
 
+using HostBuffer = std::array<char, limits::host_bytes_max>;
+
 struct Authority {
-  std::string host;  // lower case, without brackets and without a trailing dot: a name, or an address as text
-                     // (RFC 5952)
-  uint16_t port = 0;  // 0: none was given
+  std::string_view host;  // lower case, without brackets and without a trailing dot: a name, or an address as
+                          // text (RFC 5952). A view into the buffer.
+  uint16_t port = 0;      // 0: none was given
 };
 
 /// Empty when it is not one: user names, empty or over-long labels, characters that no host name has
 /// (percent-encoding and UTF-8 among them: clients send A-labels), zones, ports that are not 1 to 65535. A
 /// colon with no port behind it is allowed.
-[[nodiscard]] std::optional<Authority> parse_authority(std::string_view text);
+[[nodiscard]] std::optional<Authority> parse_authority(std::string_view text, HostBuffer& buffer);
 
 }  // namespace sluice::http

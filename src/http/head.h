@@ -64,28 +64,25 @@ class RequestHead {
 
   /// Appends "https://example.com:8443/path?query" for rules and the log; a default port is left out.
   /// `is_tls` says how the connection came, `fallback` (an SNI, or the destination's address) stands in for a
-  /// missing host; a target in absolute form speaks for itself. Authority form: "example.com:443".
+  /// missing host; a target in absolute form speaks for itself. Authority form: "example.com:443"; asterisk
+  /// form: without a path.
   void append_url(std::string& out, bool is_tls, std::string_view fallback) const;
 
   void clear();    // keeps the memory
   void release();  // gives it back
 
-  // Set by the parser, and by whoever makes a request of its own.
-  void set_method(std::string_view method) { method_ = headers.append(method); }
-  void set_target(std::string_view target) { target_ = headers.append(target); }
-  void set_parts(Slice method, Slice target) { method_ = method, target_ = target; }
-  void set_host(std::string_view host) { host_ = headers.append(host); }
-  void set_target_authority(Slice authority) { target_authority_ = authority; }
+  // Set by the reader, of text that is in the arena of `headers`.
+  void set_start_line(Slice method, Slice target) { method_ = method, target_ = target; }
+  void set_host(Slice host) { host_ = host; }
+  void set_target_parts(Slice authority, Slice path) { target_authority_ = authority, path_ = path; }
   [[nodiscard]] Slice target_slice() const { return target_; }
 
  private:
   Slice method_;
   Slice target_;
-  Slice path_in_target_;  // only in absolute form
+  Slice path_;  // only in absolute form
   Slice host_;
   Slice target_authority_;
-
-  friend class RequestReader;
 };
 
 class ResponseHead {
@@ -94,9 +91,8 @@ class ResponseHead {
   uint16_t status = 0;  // 100 to 999
   uint8_t version_minor = 1;
   Framing framing = Framing::none;
-  uint64_t content_length =
-      0;  // with Framing::length; with Framing::none what Content-Length says of a HEAD or 304
-  bool keep_alive = true;         // the origin keeps the connection open after this response
+  uint64_t content_length = 0;  // with Framing::length; with none, what a HEAD or 304 says of its absent body
+  bool keep_alive = true;       // the origin keeps the connection open after this response
   bool connection_named = false;  // as in RequestHead
   bool upgraded = false;          // 101, or 2xx to CONNECT: what follows is no longer HTTP
 
@@ -106,8 +102,7 @@ class ResponseHead {
   void clear();
   void release();
 
-  void set_reason(std::string_view reason) { reason_ = headers.append(reason); }
-  void set_parts(Slice reason) { reason_ = reason; }
+  void set_reason(Slice reason) { reason_ = reason; }  // text that is in the arena of `headers`
 
  private:
   Slice reason_;

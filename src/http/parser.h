@@ -32,6 +32,8 @@ class Parser {
 
   explicit Parser(Kind kind) : kind_(kind) {}
 
+  /// Between messages: Stop::head when the next message's first byte is in front of `in`.
+  [[nodiscard]] Stop skip_empty_lines(ByteReader& in);
   /// Before the first byte of a message.
   void begin();
   /// Goes on to the next event. Fields and the text of the start line are appended to `headers` (until
@@ -53,40 +55,35 @@ class Parser {
   [[nodiscard]] size_t bytes_held() const;
 
  private:
-  enum class Phase : uint8_t {
-    empty_lines,
-    method,
-    start_line,
-    name,
-    value,
-    head_done,
-    chunks,
-    trailer_name,
-    trailer_value
-  };
+  enum class Phase : uint8_t { method, head, chunk_line, chunk_data, trailers };
   struct Callbacks;
   static constexpr size_t llhttp_bytes = 96;  // sizeof(llhttp_t), asserted in parser.cc
 
   [[nodiscard]] Stop refuse(Refusal reason);
-  [[nodiscard]] Stop read_prelude(ByteReader& in, Headers& headers);
+  [[nodiscard]] Stop read_method(ByteReader& in, Headers& headers);
   [[nodiscard]] Stop execute(ByteReader& in);
+  [[nodiscard]] Refusal refusal_in(std::span<const uint8_t> piece);
+  [[nodiscard]] size_t allowance() const;
+  [[nodiscard]] Refusal refusal_past_allowance() const;
 
   alignas(8) std::array<std::byte, llhttp_bytes> llhttp_{};
   Headers* headers_ = nullptr;  // only during run()
   std::unique_ptr<Headers> trailers_;
   std::span<const uint8_t> body_;
-  uint32_t head_bytes_ = 0;  // of the head so far, or of the trailers, or of a chunk's size line
+  uint64_t chunk_left_ = 0;
+  uint32_t bytes_ = 0;  // so far, of what has a limit in this phase: head, chunk's size line or trailers
   Slice method_;
   Slice start_text_;
   Slice field_name_;
   uint32_t field_value_at_ = 0;
   uint16_t status_ = 0;
   uint8_t version_minor_ = 1;
+  bool has_version_ = false;
   uint8_t empty_lines_ = 0;
   bool after_cr_ = false;
   Kind kind_;
-  Phase phase_ = Phase::empty_lines;
-  Stop stop_ = Stop::need_more;
+  Phase phase_ = Phase::method;
+  Stop stop_ = Stop::need_more;  // what the callbacks want
   Refusal refusal_ = Refusal::not_http;
 };
 

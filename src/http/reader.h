@@ -43,7 +43,7 @@ struct Event {
     end,        // the message is complete; trailers() may have something
     undecided,  // requests: this one asked for an upgrade (or CONNECT): what follows depends on the response.
                 // Nothing was taken; call upgraded() or declined()
-    raw,   // after an upgrade: `bytes` that are not HTTP, never empty
+    raw,        // after an upgrade: `bytes` that are not HTTP, never empty
     over,  // this message was the connection's last (keep_alive is false): nothing more is read. Nothing was
            // taken
     refused,  // `refusal` says why; so says every later call
@@ -63,6 +63,7 @@ enum class Ending : uint8_t {
   truncated,  // in the middle of a message: never to be passed on as a clean end
   raw,        // after an upgrade: the end of whatever that is
 };
+[[nodiscard]] const char* to_string(Ending ending);
 
 class RequestReader {
  public:
@@ -86,10 +87,16 @@ class RequestReader {
  private:
   enum class State : uint8_t { between, head, length, chunked, ended, undecided, raw, over, refused };
 
+  [[nodiscard]] Event begin(ByteReader& in);
   [[nodiscard]] Event read_head(ByteReader& in);
+  [[nodiscard]] Event read_length(ByteReader& in);
+  [[nodiscard]] Event read_chunks(ByteReader& in);
+  [[nodiscard]] Event end();
   [[nodiscard]] Event refuse(Refusal reason);
 
   State state_ = State::between;
+  State after_ = State::between;  // the state behind this message: the head may have been moved away by then
+  bool is_last_ = false;          // of this connection, unless it is upgraded
   Refusal refusal_ = Refusal::not_http;
   uint64_t left_ = 0;  // body bytes still to come, with State::length
   Parser parser_{Parser::Kind::request};
@@ -117,10 +124,16 @@ class ResponseReader {
  private:
   enum class State : uint8_t { between, head, length, chunked, until_close, ended, raw, over, refused };
 
+  [[nodiscard]] Event begin(ByteReader& in);
   [[nodiscard]] Event read_head(ByteReader& in);
+  [[nodiscard]] Event read_length(ByteReader& in);
+  [[nodiscard]] Event read_chunks(ByteReader& in);
+  [[nodiscard]] Event end();
   [[nodiscard]] Event refuse(Refusal reason);
+  void begin_body();
 
   State state_ = State::between;
+  State after_ = State::between;
   Refusal refusal_ = Refusal::not_http;
   uint8_t expected_count_ = 0;
   uint8_t interim_count_ = 0;

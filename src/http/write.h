@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "base/byte_reader.h"
 #include "http/head.h"
 
 namespace sluice::http {
