@@ -71,8 +71,8 @@ class Authority {
   /// The period in which its whole chain is valid.
   [[nodiscard]] int64_t not_before() const { return not_before_; }
   [[nodiscard]] int64_t not_after() const { return not_after_; }
-  /// Whether no certificate of the chain has constraints against this name.
-  [[nodiscard]] bool may_certify(const GeneralName& name) const;
+  /// Whether no certificate of the chain has name constraints against one of its names.
+  [[nodiscard]] bool may_certify(const Certificate& certificate) const;
   [[nodiscard]] bool has_name_constraints() const { return has_name_constraints_; }
 
  private:

@@ -186,7 +186,6 @@ using RequestedName = std::variant<std::string_view, IpAddress>;
 /// A wildcard is a whole left-most label, stands for exactly one, and needs two labels after it; it never
 /// matches an address.
 [[nodiscard]] bool covers_name(const Certificate& certificate, const RequestedName& name);
-[[nodiscard]] bool covers_name(const Certificate& certificate, std::string_view name_or_address);
 
 /// "*.example.com" or "www.example.com" against "www.example.com", as covers_name does it.
 [[nodiscard]] bool dns_name_matches(std::string_view pattern, std::string_view name);

@@ -130,10 +130,6 @@ bool covers_name(const Certificate& certificate, const RequestedName& name) {
                              [&](std::string_view pattern) { return dns_name_matches(pattern, host); });
 }
 
-bool covers_name(const Certificate& certificate, std::string_view name_or_address) {
-  return covers_name(certificate, requested_name(name_or_address));
-}
-
 bool is_within(const NameConstraints& constraints, const GeneralName& name) {
   // IPv4 and IPv6 are one kind: a CA limited to addresses of the one may not certify any of the other.
   const auto same_kind = [&](const GeneralName& subtree) { return subtree.kind == name.kind; };

@@ -102,6 +102,10 @@ class Reader {
 ///     out.wrap(sequence_tag, mark);      // SEQUENCE { 1, 2 }
 class Writer {
  public:
+  Writer() = default;
+  /// Room for so many octets is made at once.
+  explicit Writer(size_t expected_bytes) : buffer_(expected_bytes) {}
+
   [[nodiscard]] size_t mark() const { return size_; }
   void wrap(uint8_t tag, size_t mark);
 

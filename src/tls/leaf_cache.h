@@ -46,8 +46,8 @@ class LeafCache {
   explicit LeafCache(uint64_t hash_seed);
   LeafCache(uint64_t hash_seed, Limits limits);
 
-  /// Null when there is none, or it ends within limits::leaf_cache_margin_s of `now` (seconds since 1970)
-  /// although it could be minted to last longer: never for one that had ended when it was minted.
+  /// Null when there is none, or when it is so near its end that it has to be minted anew
+  /// (limits::leaf_cache_margin_s). `now` in seconds since 1970.
   [[nodiscard]] std::shared_ptr<const Leaf> find(const Key& key, int64_t now);
   /// Keeps it, unless somebody else was faster; returns the one that is kept. `now` as for find.
   std::shared_ptr<const Leaf> keep(const Key& key, std::shared_ptr<const Leaf> leaf, int64_t now);

@@ -51,8 +51,8 @@ using Serial = std::array<uint8_t, 16>;
 struct MintRequest {
   std::string_view name;  // what the client asked for: the SNI, or an address. Added to the alternative names
                           // when the origin's certificate covers it, never otherwise
-  int64_t now = 0;  // seconds since 1970
-  Serial serial{};  // random octets; the first two bits are set here, to 01
+  int64_t now = 0;        // seconds since 1970
+  Serial serial{};        // random octets; the first two bits are set here, to 01
   MintDates dates = MintDates::as_origin;
 };
 
