@@ -138,6 +138,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
     if (line.empty()) continue;
     std::string error;
     auto seen = read_log_line(line, error);
+    if (!seen && error.empty()) continue;  // a request
     if (!seen) {
       code = complain(exit_problem, fmt::format("{}:{}: {}", options.log_file, number, error));
       continue;

@@ -87,6 +87,7 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
     const auto found = parsed.find(key);
     return found != parsed.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
+  if (text("type") == "request") return failed("");
   if (text("type") != "connection") return failed("not a line of a connection (\"type\":\"connection\")");
   const auto client = Endpoint::parse(text("client"));
   const auto destination = Endpoint::parse(text("destination"));

@@ -55,7 +55,8 @@ class Report {
 };
 
 /// A line of our access log in JSON -> what it tells of the connection; nullopt with `error` set when it is
-/// not one. The log keeps only the best TLS version that the client offered.
+/// not one, or with `error` empty when it tells of a request, whose connection has a line of its own. The log
+/// keeps only the best TLS version that the client offered.
 [[nodiscard]] std::optional<Seen> read_log_line(std::string_view line, std::string& error);
 
 /// "1.3" -> 0x0304; nullopt for anything but 1.0 to 1.3.

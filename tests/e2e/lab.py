@@ -234,6 +234,11 @@ RECORD_KEYS = {
 }
 RECORD_KEYS_ALWAYS = {"time", "type", "id", "mode", "client", "destination", "bytes_up", "bytes_down", "ms.total",
                       "close", "close_side"}
+REQUEST_KEYS = {
+    "time", "type", "id", "client", "method", "url", "status", "mime", "bytes_up", "bytes_down", "action",
+    "bypass_rule", "access_rule", "protection_rule", "scan", "threat", "ms.total",
+}
+REQUEST_KEYS_ALWAYS = {"time", "type", "id", "client", "bytes_up", "bytes_down", "ms.total"}
 ACTIONS = {"tunnel", "tunnel-sni", "bump", "terminate", "block", "redirect", "allow"}
 
 
@@ -261,12 +266,15 @@ def check_record(line):
         return dict(pairs)
 
     record = flatten(json.loads(line, object_pairs_hook=no_duplicates))
-    assert record.get("type") == "connection", line
-    assert not set(record) - RECORD_KEYS, f"unknown keys {set(record) - RECORD_KEYS} in {line!r}"
-    assert not RECORD_KEYS_ALWAYS - set(record), f"missing keys {RECORD_KEYS_ALWAYS - set(record)} in {line!r}"
-    reasons = close_reasons()
-    assert record["close"] in reasons, line
-    assert record["close_side"] == reasons[record["close"]], line
+    is_request = record.get("type") == "request"
+    assert is_request or record.get("type") == "connection", line
+    known, always = (REQUEST_KEYS, REQUEST_KEYS_ALWAYS) if is_request else (RECORD_KEYS, RECORD_KEYS_ALWAYS)
+    assert not set(record) - known, f"unknown keys {set(record) - known} in {line!r}"
+    assert not always - set(record), f"missing keys {always - set(record)} in {line!r}"
+    if not is_request:
+        reasons = close_reasons()
+        assert record["close"] in reasons, line
+        assert record["close_side"] == reasons[record["close"]], line
     assert record.get("action", "allow") in ACTIONS, line
     for key, value in record.items():
         assert value not in ("", None), f"{key} is empty instead of absent in {line!r}"
@@ -361,8 +369,9 @@ class Daemon:
             return []
         return self.log.read_text().split("\n")[:-1]  # only complete lines
 
-    def records(self):
-        return [check_record(line) for line in self.lines()]
+    def records(self, kind="connection"):
+        """Of connections, or with kind="request" of the requests inside; each line is checked."""
+        return [r for r in map(check_record, self.lines()) if r["type"] == kind]
 
     def record_of(self, client):
         """The log record of the connection that this client socket (or port number) made, once it is written."""
@@ -370,12 +379,17 @@ class Daemon:
 
         def find():
             records = [check_record(line) for line in self.lines() if text in line]
-            return [r for r in records if f"\"{r['client']}\"".endswith(text)]
+            return [r for r in records if r["type"] == "connection" and f"\"{r['client']}\"".endswith(text)]
 
         found = wait_until(find, lambda: f"the log record of {client}; the last are {self.lines()[-5:]}\n"
                            + self.tail())
         assert len(found) == 1, f"one record per connection: {found}"
         return found[0]
+
+    def requests_of(self, client):
+        """The log records of the requests on that client's connection, in their order, once it has ended."""
+        connection = self.record_of(client)
+        return [r for r in self.records("request") if r["id"] == connection["id"]]
 
     # -- signals and the end
 

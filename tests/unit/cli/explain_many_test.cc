@@ -82,7 +82,7 @@ TEST_CASE("a line without a ClientHello tells what came instead, as far as it wa
 
 TEST_CASE("what is not a line of our log is refused with the reason") {
   for (const char* bad :
-       {"", "{", "[]", "3", "CEF:0|Sluice", "{\"type\":\"request\"}", "{\"type\":\"connection\"}",
+       {"", "{", "[]", "3", "CEF:0|Sluice", "{\"type\":\"tunnel\"}", "{\"type\":\"connection\"}",
         "{\"type\":\"connection\",\"client\":\"x\",\"destination\":\"192.0.2.1:443\",\"time\":\"2026-11-"
         "21T18:00:00.123456Z\"}",
         "{\"type\":\"connection\",\"client\":\"192.0.2.7:1\",\"destination\":\"192.0.2.1:443\",\"time\":"
@@ -91,6 +91,17 @@ TEST_CASE("what is not a line of our log is refused with the reason") {
     CHECK_MESSAGE(!read_log_line(bad, error), bad);
     CHECK(!error.empty());
   }
+}
+
+TEST_CASE("the line of a request is passed over without a complaint") {
+  sluice::record::RequestRecord record;
+  record.method = "GET";
+  record.url = "https://www.example.com/";
+  std::array<char, sluice::record::line_bytes_max> buffer;
+  const size_t length = sluice::record::format(record, sluice::record::Format::json, buffer);
+  std::string error = "left over";
+  CHECK(!read_log_line({buffer.data(), length - 1}, error));
+  CHECK(error.empty());
 }
 
 TEST_CASE("a report has one line per connection; with a second configuration only what it would change") {
