@@ -5,10 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <tuple>
 
 #include "base/check.h"
+#include "control/load_material.h"
 
 namespace sluice::control {
 namespace {
@@ -65,8 +69,22 @@ std::optional<std::string> read_file(const std::string& path, std::string& error
   return content;
 }
 
-config::Loaded load_from_disk(const std::string& path) {
-  return config::load(path, read_file, random_seed());
+Loaded load_from_disk(const std::string& path, const tls::Material* previous) {
+  Loaded loaded{config::load(path, read_file, random_seed()), nullptr};
+  if (!loaded.config) return loaded;
+  loaded.material =
+      load_material(*loaded.config, std::time(nullptr), previous, system_root_files(), loaded.problems);
+  const bool has_errors = std::ranges::any_of(loaded.problems, [](const config::Problem& problem) {
+    return problem.severity == config::Severity::error;
+  });
+  if (has_errors) loaded.config = nullptr;
+  std::ranges::stable_sort(loaded.problems, [&](const config::Problem& one, const config::Problem& other) {
+    const auto place = [&](const config::Problem& problem) {  // as Problems::take: lists behind
+      return std::tuple(problem.file != path, problem.line, problem.column);
+    };
+    return (one.file == path || other.file == path) && place(one) < place(other);
+  });
+  return loaded;
 }
 
 }  // namespace sluice::control

@@ -1,16 +1,23 @@
-// rules.toml from the disk, for the daemon and for the command line alike. config/ itself reads no files.
+// rules.toml from the disk, with the files that it names, for the daemon and for the command line alike.
+// config/ itself reads no files.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "config/config.h"
+#include "tls/material.h"
 
 namespace sluice::control {
 
-/// Loads `path` and the list files that it names. The hash seed is random: nobody can choose names that
+struct Loaded : config::Loaded {
+  std::shared_ptr<const tls::Material> material;  // null when nothing bumps, or any problem is an error
+};
+
+/// Loads `path`, the list files and, for decrypting, the CA, roots and CRLs that it names. `previous` is what
+/// the reload replaces: its untrusted CA is kept. The hash seed is random: nobody can choose names that
 /// collide.
-[[nodiscard]] config::Loaded load_from_disk(const std::string& path);
+[[nodiscard]] Loaded load_from_disk(const std::string& path, const tls::Material* previous = nullptr);
 
 /// A config::ReadFile. Refuses what is not a regular file (a FIFO would block), and files past
 /// file_bytes_max.

@@ -65,7 +65,10 @@ struct VerdictCache::Rooms {
     scratch.push_back(chain.staple_was_asked ? 1 : 0);
     append_name(scratch, name);
     append(scratch, chain.staple);
-    for (const ByteView certificate : chain.certificates) append(scratch, certificate);
+    if (chain.digest != nullptr)
+      append(scratch, *chain.digest);
+    else
+      for (const ByteView certificate : chain.certificates) append(scratch, certificate);
     Key key{};
     sha256(scratch, key);
     return key;
