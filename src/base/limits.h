@@ -109,6 +109,16 @@ inline constexpr uint8_t ticket_chain_max = 100;
 // Sessions of origins that a worker may go back to, with the chains that they began with: about 6 KB each.
 inline constexpr size_t origin_sessions_per_worker_max = 1024;
 
+// --- bump and exchange ----------------------------------------------------------------------------------------------
+// Wire bytes of one round are gathered in a buffer that the worker lends: 64 KiB read at once and their TLS overhead, or less.
+inline constexpr size_t spare_output_bytes_min = 4 * 1024;
+inline constexpr size_t spare_output_bytes_max = 256 * 1024;
+inline constexpr size_t spare_outputs_max = 4;
+// Plain bytes are gathered up to one full TLS record (RFC 8446 section 5.1) before they are encrypted.
+inline constexpr size_t gathered_plain_bytes = 16 * 1024;
+// What one client may have sent behind an Upgrade request before it is answered, or past http_pipelined_max.
+inline constexpr size_t held_plain_bytes_max = 128 * 1024;
+
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;

@@ -146,7 +146,7 @@ struct Loaded {
 using ReadFile = std::function<std::optional<std::string>(const std::string& path, std::string& error)>;
 
 /// THE SWITCH of issue 3: false refuses what the data path cannot do yet: the action "bump" and gateway.http_ports.
-inline constexpr bool bump_is_ready = false;
+inline constexpr bool bump_is_ready = true;
 
 /// Pure: all files are read through `read_file`. Paths are relative to the directory of `file`.
 /// Every problem is found in one go. `hash_seed` keys the hash tables against chosen collisions.

@@ -13,6 +13,12 @@ namespace {
 
 using record::CloseReason;
 
+/// What follows once the origin is there.
+Step next_step(const Session& session) {
+  if (session.decision.action == rules::Action::bump) return Step::bump;
+  return session.is_http && session.speaks_http ? Step::exchange : Step::splice;
+}
+
 Next failed(Session& session, int sys_errno) {
   ++session.world->counters.dial_failures;
   CloseReason reason = CloseReason::gateway_error;
@@ -43,7 +49,7 @@ Next enter(Session& session) {
   io::OriginSocket options;
   options.v6 = !session.about.destination.address.is_v4();
   options.mark = config.gateway.own_mark;
-  options.speaks_first = !session.replay.empty();
+  options.speaks_first = !session.replay.empty();  // these bytes, or what stands for them
   if (config.gateway.client_source == config::ClientSource::client) options.source = &session.about.client.address;
   const int fd = world.kernel.origin_socket(options);
   if (fd < 0) return failed(session, -fd);
@@ -72,7 +78,7 @@ Next connected(Session& session) {
   session.connect_us =
       static_cast<uint32_t>(session.world->kernel.now_us() - std::get<ConnectRoom>(session.room).begun_us);
   io::TimerWheel::stop(session.timer);
-  session.step = Step::splice;
+  session.step = next_step(session);
   return Next::go;
 }
 
@@ -95,7 +101,8 @@ ssize_t send_hello(Session& session) {
 
 Next on_dialled(Session& session, int32_t result) {
   if (result < 0) return failed(session, -result);
-  const ssize_t sent = session.replay.empty() ? 0 : send_hello(session);
+  const bool replays = next_step(session) == Step::splice && !session.replay.empty();
+  const ssize_t sent = replays ? send_hello(session) : 0;
   if (sent < 0) return failed(session, static_cast<int>(-sent));
   if (const int outcome = sent > 0 ? 0 : session.world->kernel.connect_outcome(session.origin_fd); outcome != 0) {
     if (outcome != -EINPROGRESS) return failed(session, -outcome);
@@ -131,6 +138,8 @@ Next connect(Session& session, const Answer* answer) {
     case Answer::From::timer: return on_timer(session);
     case Answer::From::down: return on_dialled(session, answer->result);
     case Answer::From::up: return on_watch(session, answer->result);
+    case Answer::From::client_writable:
+    case Answer::From::origin_writable: break;
   }
   return close(session, CloseReason::gateway_error, Farewell::reset);
 }

@@ -1,5 +1,6 @@
 // Step decide: the rules' verdict becomes a road. Runs at the connect event and, after peek, at the hello event.
 
+#include <algorithm>
 #include <string_view>
 
 #include "flow/road.h"
@@ -36,16 +37,39 @@ void keep_for_log(Session& session) {
   seen->names.shrink_to_fit();
   seen->version_max = hello.version_max();
   seen->ech = hello.has_ech;
+  seen->one_record = hello.records == 1;
+  seen->hello_wire_bytes = static_cast<uint32_t>(hello.wire_bytes);
+  constexpr uint16_t x25519mlkem768 = 0x11ec;  // draft-ietf-tls-ecdhe-mlkem
+  seen->post_quantum = std::find(hello.key_shares.begin(), hello.key_shares.end(), x25519mlkem768) != hello.key_shares.end();
   session.seen = std::move(seen);
 }
 
-rules::Facts connect_facts(Session& session) {
-  rules::Facts facts;
-  facts.now = session.world->local;
-  facts.client = session.about.client.address;
-  facts.interface = session.world->interfaces.name(session.about.interface_index);
-  facts.destination = session.about.destination;
-  return facts;
+bool is_http_port(const Session& session) {
+  const auto& ports = session.ruling->config->gateway.http_ports;
+  return std::find(ports.begin(), ports.end(), session.about.destination.port) != ports.end();
+}
+
+/// Plain HTTP: no TLS rule applies; the access rules are asked now, and again for every request.
+Next at_http_connect(Session& session) {
+  session.is_http = true;
+  session.decision = session.ruling->judge.http_connect(connect_facts(session));
+  if (session.decision.action == Action::block) return close(session, CloseReason::rule_block, Farewell::reset);
+  if (session.decision.action == Action::redirect) return close(session, CloseReason::rule_redirect, Farewell::reset);
+  return take_road(session, Step::peek);
+}
+
+/// S8's sister for plain HTTP: http.non_http.
+Next at_http_bytes(Session& session) {
+  if (session.speaks_http) return take_road(session, Step::connect);
+  if (session.ruling->config->http.non_http == config::NonHttp::terminate)
+    return close(session, CloseReason::non_http, Farewell::reset);
+  rules::Facts facts = connect_facts(session);
+  facts.host_known = facts.hello_known = Known::never;
+  session.decision = session.ruling->judge.request(facts);
+  if (session.decision.action == Action::block) return close(session, CloseReason::rule_block, Farewell::reset);
+  if (session.decision.action == Action::redirect) return close(session, CloseReason::rule_redirect, Farewell::reset);
+  session.decision.action = Action::tunnel;
+  return take_road(session, Step::connect);
 }
 
 Next at_connect(Session& session) {
@@ -53,6 +77,7 @@ Next at_connect(Session& session) {
   // came straight to us, and dialling its destination would be dialling ourselves.
   if (session.about.destination.port == session.world->listener_port)
     return close(session, CloseReason::loop, Farewell::reset);
+  if (is_http_port(session)) return at_http_connect(session);
   session.decision = session.ruling->judge.connect(connect_facts(session));
   switch (session.decision.action) {
     case Action::tunnel: return take_road(session, Step::connect);
@@ -124,8 +149,18 @@ Next without_hello(Session& session) {
 
 }  // namespace
 
+rules::Facts connect_facts(Session& session) {
+  rules::Facts facts;
+  facts.now = session.world->local;
+  facts.client = session.about.client.address;
+  facts.interface = session.world->interfaces.name(session.about.interface_index);
+  facts.destination = session.about.destination;
+  return facts;
+}
+
 Next decide(Session& session, const Answer* /*answer*/) {
   if (!session.peeked) return at_connect(session);
+  if (session.is_http) return at_http_bytes(session);
   if (session.hello) return at_hello(session);
   return without_hello(session);
 }

@@ -26,10 +26,20 @@ void leave_room(Session& session) {
       session.world->relay_memory_bytes -= relay->spill.size;
     }
   }
+  std::unique_ptr<Pair> pair;
+  if (auto* bumping = std::get_if<BumpRoom>(&session.room)) pair = std::move(bumping->pair);
+  if (auto* exchanging = std::get_if<ExchangeRoom>(&session.room)) {
+    log_unanswered(session);
+    pair = std::move(exchanging->pair);
+  }
+  if (pair != nullptr) {
+    session.bytes_up += pair->origin.sent_bytes();
+    session.bytes_down += pair->client.sent_bytes();
+  }
   session.world->relay_memory_bytes -= session.replay.size();
   session.replay = {};
   session.hello.reset();
-  session.room.emplace<FinishRoom>();
+  session.room.emplace<FinishRoom>().pair = std::move(pair);
 }
 
 void count(Session& session) {
@@ -84,16 +94,26 @@ void log(Session& session) {
   const rules::Action action = session.decision.action;
   // A connection that ended before its verdict has no action.
   if (action != rules::Action::peek) record.action = rules::to_string(action);
+  else if (session.speaks_http) record.action = "allow";
   record.tls_rule = policy.tls_rule_name(session.decision.tls_rule);
   record.access_rule = policy.access_rule_name(session.decision.access_rule);
   if (action == rules::Action::tunnel || action == rules::Action::tunnel_sni) {
     record.scan = "skipped";
     record.scan_reason = "tunnel";
   }
+  if (session.retreat_reason != nullptr) record.scan_reason = session.retreat_reason;
   record.bytes_up = session.bytes_up;
   record.bytes_down = session.bytes_down;
   if (session.peek_us != UINT32_MAX) record.peek_us = session.peek_us;
   if (session.connect_us != UINT32_MAX) record.connect_us = session.connect_us;
+  std::string verdict_text;
+  if (const Bumped* bumped = session.bumped.get()) {
+    verdict_text = bumped->verdict->text();
+    record.origin_cert = verdict_text;
+    if (bumped->verdict->leaf != nullptr) record.origin_fingerprint = bumped->verdict->leaf->fingerprint;
+    if (bumped->origin_handshake_us != UINT32_MAX) record.origin_handshake_us = bumped->origin_handshake_us;
+    if (bumped->client_handshake_us != UINT32_MAX) record.client_handshake_us = bumped->client_handshake_us;
+  }
   record.total_us = world.kernel.now_us() - session.accepted_us;
   record.close = session.close_reason;
   record.detail = session.detail;
@@ -102,7 +122,7 @@ void log(Session& session) {
 
 void close_origin(Session& session) {
   if (session.origin_fd < 0) return;
-  if (session.farewell == Farewell::in_order)
+  if (session.farewell == Farewell::in_order || session.farewell == Farewell::linger)
     session.world->kernel.close(session.origin_fd);
   else
     session.world->kernel.close_with_reset(session.origin_fd);
@@ -126,19 +146,23 @@ Next depart(Session& session, bool with_reset) {
   return Next::wait;
 }
 
-/// The alert must not be overtaken by a reset, which unread bytes would cause: close our half, read the client's.
-Next begin_alert(Session& session) {
+/// Our last words must not be overtaken by a reset, which unread bytes would cause: close our half, read the client's.
+Next begin_linger(Session& session) {
   World& world = *session.world;
-  const ssize_t sent = world.kernel.send_now(session.client_fd, alert_access_denied);
-  if (sent < 0) return depart(session, true);
+  close_origin(session);
   world.kernel.shutdown_write(session.client_fd);
-  std::get<FinishRoom>(session.room).stage = FinishRoom::Stage::alerting;
+  std::get<FinishRoom>(session.room).stage = FinishRoom::Stage::lingering;
   world.timers.start(session.timer, world.kernel.now_us() + limits::linger_ms * 1000ull);
   world.kernel.receive(session.up, session.client_fd);
   return Next::wait;
 }
 
-Next on_alerting(Session& session, const Answer& answer) {
+Next begin_alert(Session& session) {
+  const ssize_t sent = session.world->kernel.send_now(session.client_fd, alert_access_denied);
+  return sent < 0 ? depart(session, true) : begin_linger(session);
+}
+
+Next on_lingering(Session& session, const Answer& answer) {
   World& world = *session.world;
   if (answer.from == Answer::From::timer) {
     if (!session.up.in_flight) return depart(session, false);
@@ -173,6 +197,7 @@ Next on_joined(Session& session) {
     case Farewell::in_order: return depart(session, false);
     case Farewell::reset: return depart(session, true);
     case Farewell::alert: return begin_alert(session);
+    case Farewell::linger: return begin_linger(session);
     case Farewell::reset_after_delivery: return await_delivery(session);
   }
   SLUICE_CHECK(false);
@@ -184,7 +209,7 @@ void hurry(Session& session) {
   session.farewell = Farewell::reset;
   switch (auto& room = std::get<FinishRoom>(session.room); room.stage) {
     case FinishRoom::Stage::joining: break;  // its answers are on their way
-    case FinishRoom::Stage::alerting: session.world->kernel.cancel(session.up); break;
+    case FinishRoom::Stage::lingering: session.world->kernel.cancel(session.up); break;
     case FinishRoom::Stage::delivering:
       room.give_up_us = 0;
       session.world->timers.start(session.timer, session.world->kernel.now_us());
@@ -198,14 +223,21 @@ Next finish(Session& session, const Answer* answer) {
     io::TimerWheel::stop(session.timer);
     session.world->kernel.cancel(session.up);
     session.world->kernel.cancel(session.down);
+    if (Pair* pair = std::get<FinishRoom>(session.room).pair.get()) {
+      session.world->kernel.cancel(pair->client_write);
+      session.world->kernel.cancel(pair->origin_write);
+    }
   } else {
     switch (std::get<FinishRoom>(session.room).stage) {
       case FinishRoom::Stage::joining: session.world->kernel.release(answer->flags); break;
-      case FinishRoom::Stage::alerting: return on_alerting(session, *answer);
+      case FinishRoom::Stage::lingering: return on_lingering(session, *answer);
       case FinishRoom::Stage::delivering: return await_delivery(session);
     }
   }
   if (session.up.in_flight || session.down.in_flight) return Next::wait;
+  auto& pair = std::get<FinishRoom>(session.room).pair;
+  if (pair != nullptr && (pair->client_write.in_flight || pair->origin_write.in_flight)) return Next::wait;
+  pair.reset();
   return on_joined(session);
 }
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "flow/session.h"
+#include "http/reader.h"
 
 namespace sluice::flow {
 namespace {
@@ -42,8 +43,17 @@ Next enter(Session& session) {
   return wait_for_bytes(session);
 }
 
+/// Plain HTTP shows itself in its first line; anything else in its first byte, most often.
+Next read_http(Session& session, bool last) {
+  const http::Protocol protocol = http::recognise(session.replay);
+  if (protocol == http::Protocol::need_more && !last) return wait_for_bytes(session);
+  session.speaks_http = protocol == http::Protocol::http_1;
+  return done(session);
+}
+
 /// Looks at what has come so far. With `last`, there will be no more.
 Next read(Session& session, bool last) {
+  if (session.is_http) return read_http(session, last);
   World& world = *session.world;
   auto outcome = std::get<PeekRoom>(session.room).reader.read(session.replay);
   if (std::holds_alternative<hello::NeedMore>(outcome)) {

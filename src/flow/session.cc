@@ -14,6 +14,8 @@ Next run(Session& session, const Answer* answer) {
     case Step::peek: return peek(session, answer);
     case Step::connect: return connect(session, answer);
     case Step::splice: return splice(session, answer);
+    case Step::bump: return bump(session, answer);
+    case Step::exchange: return exchange(session, answer);
     case Step::finish: return finish(session, answer);
   }
   SLUICE_CHECK(false);
@@ -41,6 +43,16 @@ void on_down(void* owner, int32_t result, uint32_t flags) {
   advance(*static_cast<Session*>(owner), &answer);
 }
 
+void on_client_writable(void* owner, int32_t result, uint32_t flags) {
+  const Answer answer{Answer::From::client_writable, result, flags};
+  advance(*static_cast<Session*>(owner), &answer);
+}
+
+void on_origin_writable(void* owner, int32_t result, uint32_t flags) {
+  const Answer answer{Answer::From::origin_writable, result, flags};
+  advance(*static_cast<Session*>(owner), &answer);
+}
+
 void on_timer(void* owner) {
   const Answer answer{Answer::From::timer, 0, 0};
   advance(*static_cast<Session*>(owner), &answer);
@@ -54,6 +66,8 @@ const char* to_string(Step step) {
     case Step::peek: return "peek";
     case Step::connect: return "connect";
     case Step::splice: return "splice";
+    case Step::bump: return "bump";
+    case Step::exchange: return "exchange";
     case Step::finish: return "finish";
   }
   return "?";
@@ -75,6 +89,13 @@ void begin(World& world, Ruling& ruling, Session& session, int client_fd, const 
   session.timer.owner = &session;
   session.step = Step::decide;
   advance(session, nullptr);
+}
+
+std::unique_ptr<Pair> make_pair(Session& session) {
+  auto pair = std::make_unique<Pair>(*session.world, session.client_fd, session.origin_fd);
+  pair->client_write = {on_client_writable, &session, false};
+  pair->origin_write = {on_origin_writable, &session, false};
+  return pair;
 }
 
 void end(Session& session, record::CloseReason reason) {

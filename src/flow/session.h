@@ -1,6 +1,8 @@
 // Session: one client connection from accept to close. Its step table is the reader's map:
 //
 //   peek -> decide -> connect -> splice -> finish
+//                             -> bump -> exchange -> finish     (TLS is terminated; the HTTP inside is read)
+//                             -> exchange -> finish             (plain HTTP)
 //
 // decide runs twice: at the connect event (then it may lead straight to connect) and, after peek, at the hello event.
 // Every path ends in finish, the only place that closes, counts and logs. Each step is a function in a file of its own
@@ -16,14 +18,17 @@
 #include <variant>
 #include <vector>
 
+#include "flow/channel.h"
 #include "flow/world.h"
 #include "hello/client_hello.h"
 #include "io/op.h"
 #include "io/timer_wheel.h"
+#include "tls/chain.h"
+#include "tls/origin_verdict.h"
 
 namespace sluice::flow {
 
-enum class Step : uint8_t { decide, peek, connect, splice, finish };
+enum class Step : uint8_t { decide, peek, connect, splice, bump, exchange, finish };
 [[nodiscard]] const char* to_string(Step step);
 
 /// What a step function wants next: run the step that is now in `session.step`; wait for an answer; or end.
@@ -33,14 +38,15 @@ enum class Direction : uint8_t { up, down };  // up: client to origin
 
 /// What a waiting step was waiting for. nullptr where an Answer is expected means: the step has just been entered.
 struct Answer {
-  enum class From : uint8_t { up, down, timer };
+  enum class From : uint8_t { up, down, client_writable, origin_writable, timer };
   From from = From::timer;
   int32_t result = 0;
   uint32_t flags = 0;
 };
 
 /// How the client learns of the end.
-enum class Farewell : uint8_t { in_order, reset, alert, reset_after_delivery };
+// linger: in order, and what the client still sends is read for a while, so that no reset overtakes our last words.
+enum class Farewell : uint8_t { in_order, reset, alert, linger, reset_after_delivery };
 
 /// Bytes that the receiver could not take yet.
 struct Spill {
@@ -55,8 +61,39 @@ struct Seen {
   uint16_t sni_bytes = 0;
   uint16_t version_max = 0;
   bool ech = false;
+  bool post_quantum = false;      // offers a key share of X25519MLKEM768
+  bool one_record = true;         // the hello came in a single record
+  uint32_t hello_wire_bytes = 0;  // of the replay, the records that hold the hello
   hello::Ja4 ja4{};
+
+  [[nodiscard]] std::string_view sni() const { return std::string_view(names).substr(0, sni_bytes); }
+  [[nodiscard]] std::string_view alpn() const { return std::string_view(names).substr(sni_bytes); }
 };
+
+/// What is known of a connection once it is bumped: for the log, and for what is asked of requests inside.
+struct Bumped {
+  std::shared_ptr<const tls::OriginVerdict> verdict;
+  uint32_t origin_handshake_us = UINT32_MAX;  // UINT32_MAX: it did not happen
+  uint32_t client_handshake_us = UINT32_MAX;
+  // To keep a session that the origin sends later (TLS 1.3), with what it was begun with.
+  std::shared_ptr<const tls::Chain> chain;
+  std::string alpn_offer;
+};
+
+/// Both sides of a connection whose bytes are read, and the waits for them to become writable (their reads are Session::up
+/// and Session::down).
+struct Pair {
+  Pair(World& world, int client_fd, int origin_fd)
+      : client(world, Side::client, client_fd), origin(world, Side::origin, origin_fd) {}
+  Channel client;
+  Channel origin;
+  io::Op client_write;
+  io::Op origin_write;
+};
+struct Handshakes;  // bump.cc
+struct Exchange;    // exchange.cc
+struct HandshakesDeleter { void operator()(Handshakes* handshakes) const; };
+struct ExchangeDeleter { void operator()(Exchange* exchange) const; };
 
 struct PeekRoom {
   hello::HelloReader reader;
@@ -97,8 +134,19 @@ struct SpliceRoom {
   uint64_t begun_us = 0;
 };
 
+struct BumpRoom {
+  std::unique_ptr<Pair> pair;
+  std::unique_ptr<Handshakes, HandshakesDeleter> handshakes;
+};
+
+struct ExchangeRoom {
+  std::unique_ptr<Pair> pair;
+  std::unique_ptr<Exchange, ExchangeDeleter> exchange;
+};
+
 struct FinishRoom {
-  enum class Stage : uint8_t { joining, alerting, delivering };
+  enum class Stage : uint8_t { joining, lingering, delivering };
+  std::unique_ptr<Pair> pair;  // its Ops may be in flight
   Stage stage = Stage::joining;
   uint64_t give_up_us = 0;
 };
@@ -125,6 +173,7 @@ struct Session {
   rules::Decision decision;
   std::unique_ptr<hello::ClientHello> hello;  // from peek to decide only
   std::unique_ptr<Seen> seen;                 // from decide to finish
+  std::unique_ptr<Bumped> bumped;             // from bump to finish
   std::vector<uint8_t> replay;                // what was peeked and is still owed to the origin; counted as relay memory
   uint64_t bytes_up = 0;
   uint64_t bytes_down = 0;
@@ -135,13 +184,16 @@ struct Session {
   Farewell farewell = Farewell::in_order;
   record::CloseReason close_reason = record::CloseReason::finished;
   const char* detail = "";  // static text
-  // How peek ended: a hello, or why there is none.
+  const char* retreat_reason = nullptr;  // why it is a tunnel, though it was to be bumped; static text
+  bool is_http = false;    // it came to one of http_ports
+  // How peek ended: a hello, or why there is none. (is_http: HTTP, or what is no HTTP.)
   bool peeked = false;
+  bool speaks_http = false;
   bool silent = false;
   bool hello_incomplete = false;
   std::variant<std::monostate, hello::Malformed> malformed;
 
-  std::variant<std::monostate, PeekRoom, ConnectRoom, SpliceRoom, FinishRoom> room;
+  std::variant<std::monostate, PeekRoom, ConnectRoom, SpliceRoom, BumpRoom, ExchangeRoom, FinishRoom> room;
 };
 
 /// Begins a session for an accepted connection: from here on, the session owns `client_fd`.
@@ -154,7 +206,22 @@ Next decide(Session& session, const Answer* answer);
 Next peek(Session& session, const Answer* answer);
 Next connect(Session& session, const Answer* answer);
 Next splice(Session& session, const Answer* answer);
+Next bump(Session& session, const Answer* answer);
+Next exchange(Session& session, const Answer* answer);
 Next finish(Session& session, const Answer* answer);
+
+/// A pair of channels over the session's two sockets, whose Ops answer to it.
+std::unique_ptr<Pair> make_pair(Session& session);
+/// Enters step exchange with both channels ready. `client_wire` and `origin_wire`: what has been read of each already.
+/// `page` not empty: nothing is asked of the origin; every request is answered with that sentence.
+Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
+                    std::span<const uint8_t> origin_wire, std::string page = {});
+/// Writes the records of requests that the end of the connection leaves without a whole response.
+void log_unanswered(Session& session);
+/// Keeps a session that the origin has sent since the last look, so that the next connection may resume it.
+void keep_origin_session(Session& session, tls::OriginEngine& engine);
+/// What the rules see of a session at its connect event.
+[[nodiscard]] rules::Facts connect_facts(Session& session);
 
 /// Ends the waiting of a session that is in finish already: its reason stays, its client is reset.
 void hurry(Session& session);

@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/limits.h"
 #include "config/config.h"
@@ -15,15 +17,18 @@
 #include "record/counters.h"
 #include "record/request_record.h"
 #include "rules/judge.h"
+#include "tls/material.h"
 
 namespace sluice::flow {
 
 /// One loaded rules.toml, as one worker sees it. A session keeps the Ruling that it started with; a Ruling that is no
 /// longer the current one goes when its last session ends. Counted without atomics: it never leaves its worker.
 struct Ruling {
-  explicit Ruling(std::shared_ptr<const config::Config> loaded) : config(std::move(loaded)), judge(config->policy) {}
+  explicit Ruling(std::shared_ptr<const config::Config> loaded, std::shared_ptr<const tls::Material> bump_material = nullptr)
+      : config(std::move(loaded)), material(std::move(bump_material)), judge(config->policy) {}
 
   std::shared_ptr<const config::Config> config;
+  std::shared_ptr<const tls::Material> material;  // null: nothing is bumped
   rules::Judge judge;
   uint32_t sessions = 0;
 };
@@ -49,6 +54,7 @@ class Interfaces {
   [[nodiscard]] virtual std::string_view name(uint32_t index) = 0;
 };
 
+struct Bumper;
 struct Session;
 
 struct World {
@@ -71,6 +77,12 @@ struct World {
   uint64_t streamed_wakeups = 0;   // directions that moved bytes through a pipe; the worker batches by it
   // Where bytes are copied through that are too few to splice. Never holds anything between two calls.
   std::array<uint8_t, limits::relay_copy_bytes> scratch{};
+
+  // --- for connections whose bytes are read ---
+  Bumper* bumper = nullptr;               // null: nothing is bumped
+  std::array<uint8_t, 16384> plain{};     // one record, decrypted; until the next read of any channel
+  std::string gathered{};                 // plain bytes on their way to one channel; empty between two calls
+  std::vector<std::vector<uint8_t>> spare_outputs{};  // empty, with memory
 
   /// The session has ended and let go of everything; its memory may be used again.
   void (*on_session_end)(World& world, Session& session) = nullptr;

@@ -43,6 +43,15 @@ Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts&
   return {Action::peek, rule_none, rule_none};
 }
 
+Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
+  evaluator.evaluate(facts);
+  if (last) return settle(policy, evaluator, Action::peek, rule_none);
+  const Evaluator::Match access = evaluator.first_access(false);
+  if (access.unknown) return {};
+  const Action action = access_action(policy, access.rule);
+  return {action, rule_none, action == Action::peek ? rule_none : access.rule};
+}
+
 Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts) {
   evaluator.evaluate(facts);
   if (!policy.decrypt()) return settle(policy, evaluator, Action::tunnel, rule_none);

@@ -10,6 +10,9 @@
 namespace sluice::rules {
 
 [[nodiscard]] Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts);
+/// Plain HTTP and requests inside a bumped connection: access rules only. `last`: nothing more will become known.
+/// block, redirect, or peek for "not forbidden".
+[[nodiscard]] Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last);
 [[nodiscard]] Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts);
 
 }  // namespace sluice::rules

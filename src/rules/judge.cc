@@ -22,6 +22,10 @@ const Policy& Judge::policy() const { return *policy_; }
 
 Decision Judge::connect(const Facts& facts) { return decide_connect(*policy_, scratch_->evaluator, facts); }
 
+Decision Judge::http_connect(const Facts& facts) { return decide_access(*policy_, scratch_->evaluator, facts, false); }
+
+Decision Judge::request(const Facts& facts) { return decide_access(*policy_, scratch_->evaluator, facts, true); }
+
 Decision Judge::hello(const Facts& facts) { return decide_hello(*policy_, scratch_->evaluator, facts); }
 
 }  // namespace sluice::rules

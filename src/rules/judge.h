@@ -44,6 +44,12 @@ class Judge {
   /// need the hello (S4, S6, S7), so they come back as peek.
   [[nodiscard]] Decision connect(const Facts& facts);
 
+  /// The connect event of plain HTTP, to which TLS rules do not apply: block, redirect, or peek for "not forbidden so far".
+  [[nodiscard]] Decision http_connect(const Facts& facts);
+  /// A request, of plain HTTP or inside a bumped connection; `facts.host` is the request's. block, redirect, or peek for
+  /// "not forbidden".
+  [[nodiscard]] Decision request(const Facts& facts);
+
   /// The hello event, after a well-formed ClientHello, or with hello_known = never after non-TLS bytes or
   /// silence. Never peek.
   [[nodiscard]] Decision hello(const Facts& facts);

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "control/load_config.h"
 #include "io/pipe_pool.h"
@@ -112,7 +114,7 @@ class Daemon {
   }
 
   ~Daemon() {
-    for (auto& worker : workers_) worker->post({Message::Kind::stop, nullptr});
+    for (auto& worker : workers_) worker->post(Message::of(Message::Kind::stop));
     workers_.clear();  // joins
     for (const int fd : {signal_fd_, event_fd_})
       if (fd >= 0) ::close(fd);
@@ -121,16 +123,20 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
  private:
-  std::shared_ptr<const config::Config> read_config() {
-    const config::Loaded loaded = control::load_from_disk(config_file_);
+  control::Loaded read_config() {
+    control::Loaded loaded = control::load_from_disk(config_file_, material_.get());
     for (const config::Problem& problem : loaded.problems) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
-    return loaded.config;
+    return loaded;
   }
 
   bool load() {
-    config_ = read_config();
+    control::Loaded loaded = read_config();
+    config_ = std::move(loaded.config);
+    material_ = std::move(loaded.material);
     return config_ != nullptr;
   }
+
+  void make_bump_shared();
 
   bool start();
   void serve();
@@ -145,12 +151,25 @@ class Daemon {
   std::string config_file_;
   const Log& log_;
   std::shared_ptr<const config::Config> config_;
+  std::shared_ptr<const tls::Material> material_;
+  std::unique_ptr<flow::BumpShared> bump_;  // outlives the workers; null until something may be bumped
   std::unique_ptr<LogWriter> log_writer_;
   std::vector<std::unique_ptr<Worker>> workers_;
   int signal_fd_ = -1;
   int event_fd_ = -1;
   bool draining_ = false;
 };
+
+/// S17: one leaf key per process start, and one secret for the clients' tickets.
+void Daemon::make_bump_shared() {
+  if (bump_ != nullptr || material_ == nullptr) return;
+  std::array<uint8_t, 32> ticket_seed{};
+  uint64_t hash_seed = 0;
+  SLUICE_CHECK(getrandom(ticket_seed.data(), ticket_seed.size(), 0) == static_cast<ssize_t>(ticket_seed.size()));
+  SLUICE_CHECK(getrandom(&hash_seed, sizeof hash_seed, 0) == static_cast<ssize_t>(sizeof hash_seed));
+  const auto kind = config_->tls.leaf_key == config::LeafKeyKind::rsa ? tls::LeafKeyKind::rsa_2048 : tls::LeafKeyKind::p256;
+  bump_ = std::make_unique<flow::BumpShared>(tls::LeafKey::generate(kind), tls::TicketKeys(ticket_seed, ::time(nullptr)), hash_seed);
+}
 
 bool Daemon::start() {
   // Before any thread exists, so that all inherit it: signals come by the descriptor, to this thread.
@@ -169,6 +188,11 @@ bool Daemon::start() {
   // wolfCrypt chooses the CPU's instructions at its first use, which must not be two at once.
   std::array<uint8_t, 32> digest{};
   tls::sha256({}, digest);
+  if (!tls::start_tls_library()) {
+    log_.error("cannot set up wolfSSL");
+    return false;
+  }
+  make_bump_shared();
 
   const uint32_t count = config_->gateway.workers != 0 ? config_->gateway.workers : usable_cpus();
   std::string error;
@@ -192,6 +216,8 @@ bool Daemon::start() {
     options.sessions_max = shares.sessions_max;
     options.pipes_max = shares.pipes_max;
     options.config = config_;
+    options.material = material_;
+    options.bump = bump_.get();
     options.log_writer = log_writer_.get();
     options.log = &log_;
     options.notify = [fd = event_fd_] {
@@ -237,13 +263,13 @@ void Daemon::on_signal(int signal) {
 void Daemon::stop_or_drain() {
   if (draining_) {
     log_.info("told to stop again: closing all connections now");
-    return post_all({Message::Kind::stop, nullptr});
+    return post_all(Message::of(Message::Kind::stop));
   }
   draining_ = true;
   notify_systemd("STOPPING=1\nSTATUS=draining");
   log_.info("told to stop: no new connections; waiting up to {} s for the open ones (a second signal stops at once)",
             config_->limits.drain_timeout_ms / 1000);
-  post_all({Message::Kind::drain, nullptr});
+  post_all(Message::of(Message::Kind::drain));
 }
 
 void Daemon::reload() {
@@ -252,7 +278,8 @@ void Daemon::reload() {
   clock_gettime(CLOCK_MONOTONIC, &now);
   notify_systemd("RELOADING=1\nMONOTONIC_USEC=" +
                  std::to_string(static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000));
-  const auto fresh = read_config();
+  control::Loaded loaded = read_config();
+  const auto fresh = loaded.config;
   if (!fresh) {
     log_.error("reload: {} has errors (above); the rules that were running stay", config_file_);
     return notify_systemd("READY=1\nSTATUS=serving; the last reload failed, old rules stay");
@@ -267,8 +294,12 @@ void Daemon::reload() {
     log_.warning("reload: limits.connections takes effect at the next start");
   if (config_->limits.keepalive_ms != fresh->limits.keepalive_ms)
     log_.warning("reload: limits.keepalive takes effect for origins now, for clients at the next start");
+  if (bump_ != nullptr && config_->tls.leaf_key != fresh->tls.leaf_key)
+    log_.warning("reload: tls.leaf_key takes effect at the next start");
   config_ = fresh;
-  post_all({Message::Kind::use_config, fresh});
+  material_ = std::move(loaded.material);
+  make_bump_shared();
+  post_all({Message::Kind::use_config, fresh, material_, bump_.get()});
   log_.info("reloaded {}", config_file_);
   notify_systemd("READY=1\nSTATUS=serving");
 }
@@ -278,7 +309,7 @@ void Daemon::log_counters() {
   std::vector<uint64_t> made;
   for (auto& worker : workers_) {
     made.push_back(worker->reports_made());
-    if (!worker->ended()) worker->post({Message::Kind::report, nullptr});
+    if (!worker->ended()) worker->post(Message::of(Message::Kind::report));
   }
   record::Counters total;
   uint64_t open = 0;

@@ -79,7 +79,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
       self.pool_.give(session);
       if (ruling->sessions == 0 && ruling != &self.rulings_.back()) self.drop_unused_rulings();
     };
-    use_config(worker.options_.config);
+    use_config(worker.options_.config, worker.options_.material, worker.options_.bump);
     wake_ = {on_wake, this, false};
     read_wall_clock();
   }
@@ -100,7 +100,8 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   static void on_wake(void* owner, int32_t result, uint32_t flags);
   void admit(int client_fd);
   void say_overload();
-  void use_config(std::shared_ptr<const config::Config> config);
+  void use_config(std::shared_ptr<const config::Config> config, std::shared_ptr<const tls::Material> material,
+                  flow::BumpShared* bump);
   void drop_unused_rulings();
   void take_messages();
   void drain();
@@ -116,6 +117,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   io::TimerWheel timers_;
   io::InterfaceNames interface_names_;
   record::Counters counters_;
+  std::unique_ptr<flow::Bumper> bumper_;  // outlives every session
   SessionPool pool_;
   LogQueue& log_queue_;
   flow::World world_;
@@ -243,9 +245,18 @@ void Worker::Thread::hand_over_log() {
   if (log_queue_.hand_over()) worker_.options_.log_writer->wake();
 }
 
-void Worker::Thread::use_config(std::shared_ptr<const config::Config> config) {
+void Worker::Thread::use_config(std::shared_ptr<const config::Config> config, std::shared_ptr<const tls::Material> material,
+                                flow::BumpShared* bump) {
+  if (material != nullptr && bumper_ == nullptr) {
+    auto made = flow::Bumper::create(*bump);
+    if (made)
+      bumper_ = std::move(*made);
+    else
+      worker_.options_.log->error("worker {}: cannot set up TLS; connections that are to be bumped are closed", worker_.options_.index);
+    world_.bumper = bumper_.get();
+  }
   world_.relay_memory_max_bytes = config->limits.relay_memory_max / worker_.options_.count;
-  rulings_.emplace_back(std::move(config));
+  rulings_.emplace_back(std::move(config), std::move(material));
   drop_unused_rulings();
 }
 
@@ -269,7 +280,7 @@ void Worker::Thread::take_messages() {
     messages.swap(worker_.mailbox_);
   }
   for (Message& message : messages) switch (message.kind) {
-      case Message::Kind::use_config: use_config(std::move(message.config)); break;
+      case Message::Kind::use_config: use_config(std::move(message.config), std::move(message.material), message.bump); break;
       case Message::Kind::drain: drain(); break;
       case Message::Kind::stop:
         drain();

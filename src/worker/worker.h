@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/bumper.h"
 #include "record/counters.h"
 #include "worker/log_writer.h"
 
@@ -24,7 +25,15 @@ namespace sluice::worker {
 struct Message {
   enum class Kind : uint8_t { use_config, drain, stop, report };
   Kind kind = Kind::report;
-  std::shared_ptr<const config::Config> config;  // use_config
+  std::shared_ptr<const config::Config> config{};  // use_config
+  std::shared_ptr<const tls::Material> material{};  // use_config: null when nothing may be bumped
+  flow::BumpShared* bump = nullptr;               // use_config: not null when `material` is not
+
+  [[nodiscard]] static Message of(Kind kind) {
+    Message message;
+    message.kind = kind;
+    return message;
+  }
 };
 
 class Worker {
@@ -35,6 +44,8 @@ class Worker {
     uint32_t sessions_max = 0;
     uint32_t pipes_max = 0;
     std::shared_ptr<const config::Config> config;
+    std::shared_ptr<const tls::Material> material;
+    flow::BumpShared* bump = nullptr;
     LogWriter* log_writer = nullptr;
     const Log* log = nullptr;
     /// Called in the worker's thread: a report is ready, or the thread is about to end.

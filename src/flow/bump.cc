@@ -1,0 +1,440 @@
+// Step bump: terminate TLS on both sides, the origin's first (DESIGN 6). Its handshake, the verdict on its certificate, the
+// protocol that it chose; then a replacement certificate, and only then the client's handshake, with the ClientHello that
+// peek has kept.
+//
+// What cannot be bumped retreats (S13): the origin is dialled again and the client's own ClientHello replayed, as a tunnel.
+// That is possible until the first byte of our answer has gone to the client.
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/check.h"
+#include "base/ip.h"
+#include "flow/bumper.h"
+#include "flow/session.h"
+#include "http/headers.h"
+#include "tls/reframe.h"
+
+namespace sluice::flow {
+
+struct Handshakes {
+  enum class Stage : uint8_t { origin, client, retreating };
+  Stage stage = Stage::origin;
+  bool resumes = false;  // a session was offered to the origin
+  uint64_t begun_us = 0;
+  std::string alpn_offer;
+  std::shared_ptr<const tls::Chain> chain;  // of the session that is resumed, then of this one
+  std::vector<uint8_t> origin_wire;         // what came behind the origin's handshake
+  std::string page;                         // not empty: what to tell the client in place of the origin's answer
+};
+
+void HandshakesDeleter::operator()(Handshakes* handshakes) const { delete handshakes; }
+
+namespace {
+
+using record::CloseReason;
+
+BumpRoom& room_of(Session& session) { return std::get<BumpRoom>(session.room); }
+
+int64_t now_s(const Session& session) { return session.world->wall_us / 1'000'000; }
+
+/// The name that the origin's certificate must be for: the SNI, else the address that was dialled.
+std::string name_of(const Session& session) {
+  const std::string_view sni = session.seen->sni();
+  return sni.empty() ? session.about.destination.address.to_string() : std::string(sni);
+}
+
+void release_replay(Session& session) {
+  session.world->relay_memory_bytes -= session.replay.size();
+  session.replay = {};
+}
+
+// --- ends ------------------------------------------------------------------------------------------------------------
+
+/// Ends with TLS's own words, as far as there are any: an alert may be waiting in a channel.
+Next end_with_alert(Session& session, CloseReason reason, const char* detail) {
+  int sys_errno = 0;
+  Pair& pair = *room_of(session).pair;
+  (void)pair.origin.flush(sys_errno);
+  const bool said_something = pair.client.has_output();
+  (void)pair.client.flush(sys_errno);
+  return close(session, reason, said_something ? Farewell::linger : Farewell::reset, detail);
+}
+
+/// Nothing has been said to the client: it gets the alert that tells it why, in clear, or a reset.
+Next end_unanswered(Session& session, CloseReason reason, const char* detail) {
+  const bool alert = session.ruling->config->tls.terminate_with == config::TerminateWith::alert;
+  return close(session, reason, alert ? Farewell::alert : Farewell::reset, detail);
+}
+
+Next dial_again(Session& session) {
+  World& world = *session.world;
+  ++world.counters.bump_retreats;
+  io::TimerWheel::stop(session.timer);
+  room_of(session).pair.reset();
+  session.room.emplace<std::monostate>();
+  world.kernel.close(session.origin_fd);
+  session.origin_fd = -1;
+  session.decision.action = rules::Action::tunnel;
+  session.step = Step::connect;
+  return Next::go;
+}
+
+/// The connection cannot be bumped: a tunnel, if the configuration allows, with everything as if bump had never begun.
+Next retreat(Session& session, config::WhenNotBumpable when, CloseReason reason, const char* detail) {
+  if (when == config::WhenNotBumpable::terminate) return end_unanswered(session, reason, detail);
+  BumpRoom& room = room_of(session);
+  session.retreat_reason = detail;
+  session.bumped.reset();
+  room.handshakes->stage = Handshakes::Stage::retreating;
+  session.world->kernel.cancel(session.down);
+  session.world->kernel.cancel(room.pair->origin_write);
+  if (session.down.in_flight || room.pair->origin_write.in_flight) return Next::wait;
+  return dial_again(session);
+}
+
+/// The same before anything has been said to the origin: its connection will do.
+Next retreat_unsaid(Session& session, const char* detail) {
+  if (session.ruling->config->tls.unsupported == config::WhenNotBumpable::terminate)
+    return end_unanswered(session, CloseReason::client_tls_failed, detail);
+  ++session.world->counters.bump_retreats;
+  io::TimerWheel::stop(session.timer);
+  session.room.emplace<std::monostate>();
+  session.retreat_reason = detail;
+  session.decision.action = rules::Action::tunnel;
+  session.step = Step::splice;
+  return Next::go;
+}
+
+Next unsupported(Session& session, const char* detail) {
+  return retreat(session, session.ruling->config->tls.unsupported, CloseReason::origin_tls_failed, detail);
+}
+
+// --- the client's handshake ------------------------------------------------------------------------------------------
+
+/// S14: the ways in which a client says that it does not accept our certificate.
+bool refuses_certificate(const tls::Failure& failure) {
+  if (failure.fault != tls::Fault::peer_alert) return false;
+  constexpr std::array<uint8_t, 6> alerts = {42, 43, 44, 45, 46, 48};  // RFC 8446 section 6.2: bad_certificate … unknown_ca
+  return std::find(alerts.begin(), alerts.end(), failure.alert) != alerts.end();
+}
+
+Next client_refused(Session& session, const char* detail) {
+  ++session.world->counters.client_rejected_certificate;
+  return end_with_alert(session, CloseReason::client_rejected_certificate, detail);
+}
+
+Next client_failed(Session& session) {
+  const tls::Failure& failure = room_of(session).pair->client.engine()->failure();
+  const char* detail = failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault);
+  if (refuses_certificate(failure)) return client_refused(session, detail);
+  return end_with_alert(session, CloseReason::client_tls_failed, detail);
+}
+
+Next flush_client(Session& session) {
+  Pair& pair = *room_of(session).pair;
+  int sys_errno = 0;
+  switch (pair.client.flush(sys_errno)) {
+    case Channel::Flush::done: return Next::go;
+    case Channel::Flush::blocked:
+      if (!pair.client_write.in_flight) session.world->kernel.poll(pair.client_write, pair.client.fd(), POLLOUT);
+      return Next::wait;
+    case Channel::Flush::failed: return peer_failed(session, Side::client, sys_errno);
+    case Channel::Flush::no_memory: return close(session, CloseReason::overload, Farewell::reset, "relay_memory");
+  }
+  SLUICE_CHECK(false);
+}
+
+Next client_complete(Session& session, std::span<const uint8_t> rest) {
+  World& world = *session.world;
+  if (flush_client(session) == Next::close) return Next::close;
+  BumpRoom& room = room_of(session);
+  session.bumped->client_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
+  ++world.counters.bump_handshakes;
+  if (room.pair->client.engine()->agreed().resumed) ++world.counters.bump_resumed_client;
+  io::TimerWheel::stop(session.timer);
+  const std::vector<uint8_t> origin_wire = std::move(room.handshakes->origin_wire);
+  std::string page = std::move(room.handshakes->page);
+  return begin_exchange(session, std::move(room.pair), rest, origin_wire, std::move(page));
+}
+
+/// Goes on with the client's handshake as far as `wire` allows.
+Next shake_client(Session& session, std::span<const uint8_t> wire) {
+  Channel& client = room_of(session).pair->client;
+  switch (client.engine()->handshake(wire, client.output())) {
+    case tls::Status::ok: return client_complete(session, wire);
+    case tls::Status::want_input:
+      if (const Next next = flush_client(session); next == Next::close) return next;
+      if (!session.up.in_flight) session.world->kernel.receive(session.up, session.client_fd);
+      return Next::wait;
+    case tls::Status::closed: return client_refused(session, "close_notify");
+    case tls::Status::failed: return client_failed(session);
+  }
+  SLUICE_CHECK(false);
+}
+
+Next begin_client(Session& session, Replacement replacement) {
+  World& world = *session.world;
+  BumpRoom& room = room_of(session);
+  Bumper& bumper = *world.bumper;
+  tls::MintFault fault{};
+  const auto leaf = bumper.leaf(*session.ruling->material, session.bumped->verdict->leaf.get(), name_of(session), replacement,
+                                now_s(session), world.counters, fault);
+  if (leaf == nullptr) return end_unanswered(session, CloseReason::gateway_error, tls::text_of(fault));
+  tls::ClientEngine::Answer answer;
+  answer.leaf_chain = leaf->chain;
+  // A page is HTTP/1.1, whatever the origin would have spoken.
+  answer.alpn = replacement == Replacement::page && !room.handshakes->alpn_offer.empty() ? "http/1.1"
+                                                                                         : room.pair->origin.engine()->agreed().alpn;
+  auto engine = tls::ClientEngine::create(bumper.clients, answer);
+  if (!engine) return end_unanswered(session, CloseReason::gateway_error, "tls");
+  room.pair->client.secure(std::move(*engine));
+  room.handshakes->stage = Handshakes::Stage::client;
+  room.handshakes->begun_us = world.kernel.now_us();
+  world.timers.start(session.timer, room.handshakes->begun_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+
+  // From here on the client has bytes of ours, and there is no way back.
+  std::vector<uint8_t> wire = session.replay;
+  if (!session.seen->one_record) {
+    const auto hello = std::span<const uint8_t>(session.replay).first(session.seen->hello_wire_bytes);
+    wire = tls::reframe_hello(hello);
+    wire.insert(wire.end(), session.replay.begin() + session.seen->hello_wire_bytes, session.replay.end());
+  }
+  release_replay(session);
+  return shake_client(session, wire);
+}
+
+// --- the verdict -----------------------------------------------------------------------------------------------------
+
+std::string page_text(const Session& session) {
+  const tls::OriginVerdict& verdict = *session.bumped->verdict;
+  return "The gateway of this network did not connect you to " + name_of(session) +
+         ", because its certificate is not valid (" + verdict.text() + (*verdict.detail != 0 ? ": " : "") + verdict.detail + ").";
+}
+
+Next follow_verdict(Session& session) {
+  BumpRoom& room = room_of(session);
+  const tls::OriginVerdict& verdict = *session.bumped->verdict;
+  if (verdict.is_good()) return begin_client(session, Replacement::trusted);
+  ++session.world->counters.origin_cert_invalid;
+  switch (session.ruling->config->tls.invalid_origin.action_for(verdict.problems)) {
+    case config::InvalidAction::allow: return begin_client(session, Replacement::trusted_as_is);
+    case config::InvalidAction::untrusted: return begin_client(session, Replacement::untrusted);
+    case config::InvalidAction::page:
+      room.handshakes->page = page_text(session);
+      return begin_client(session, Replacement::page);
+    case config::InvalidAction::tunnel:
+      return retreat(session, config::WhenNotBumpable::tunnel, CloseReason::origin_cert_invalid, "invalid_origin");
+    case config::InvalidAction::terminate: return end_unanswered(session, CloseReason::origin_cert_invalid, verdict.detail);
+  }
+  SLUICE_CHECK(false);
+}
+
+Next judge_origin(Session& session) {
+  World& world = *session.world;
+  BumpRoom& room = room_of(session);
+  tls::OriginEngine& engine = *room.pair->origin.origin_engine();
+  const tls::Agreed agreed = engine.agreed();
+  if (agreed.version == tls::Version::tls12 && session.ruling->config->tls.min_version > 0x0303)
+    return unsupported(session, "tls_1.2");
+  if (agreed.resumed) ++world.counters.bump_resumed_origin;
+  const std::shared_ptr<const tls::Chain> chain = engine.chain() != nullptr ? engine.chain() : room.handshakes->chain;
+  if (chain == nullptr) return unsupported(session, "no_certificate");
+  std::vector<tls::ByteView> certificates(chain->certificates.begin(), chain->certificates.end());
+  tls::SentChain sent;
+  sent.certificates = certificates;
+  sent.staple = chain->stapled_ocsp;
+  sent.digest = &chain->digest;
+  sent.staple_was_asked = true;
+  const uint64_t hits = world.bumper->verdicts.hits();
+  session.bumped = std::make_unique<Bumped>();
+  session.bumped->chain = chain;
+  session.bumped->alpn_offer = room.handshakes->alpn_offer;
+  keep_origin_session(session, engine);
+  session.bumped->origin_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
+  session.bumped->verdict = world.bumper->verdicts.judge(*session.ruling->material->trust, sent,
+                                                         tls::requested_name(name_of(session)), now_s(session));
+  world.counters.verdict_cache_hits += world.bumper->verdicts.hits() - hits;
+  return follow_verdict(session);
+}
+
+// --- the origin's handshake ------------------------------------------------------------------------------------------
+
+tls::OriginSessions::Key session_key(const Session& session, std::string_view alpn) {
+  return {session.seen->sni(), session.about.destination, session.ruling->material->trust->id(), alpn};
+}
+
+Next origin_failed(Session& session) {
+  BumpRoom& room = room_of(session);
+  const tls::Failure& failure = room.pair->origin.engine()->failure();
+  if (room.handshakes->resumes) session.world->bumper->sessions.forget(session_key(session, room.handshakes->alpn_offer));
+  if (failure.fault == tls::Fault::client_certificate_asked)
+    return retreat(session, session.ruling->config->tls.client_cert, CloseReason::client_cert_required, "client_cert");
+  int sys_errno = 0;
+  (void)room.pair->origin.flush(sys_errno);  // the alert that says why
+  return unsupported(session, failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault));
+}
+
+Next flush_origin(Session& session) {
+  Pair& pair = *room_of(session).pair;
+  int sys_errno = 0;
+  switch (pair.origin.flush(sys_errno)) {
+    case Channel::Flush::done: return Next::go;
+    case Channel::Flush::blocked:
+      if (!pair.origin_write.in_flight) session.world->kernel.poll(pair.origin_write, pair.origin.fd(), POLLOUT);
+      return Next::wait;
+    case Channel::Flush::failed: return unsupported(session, errno_name(sys_errno));
+    case Channel::Flush::no_memory: return close(session, CloseReason::overload, Farewell::reset, "relay_memory");
+  }
+  SLUICE_CHECK(false);
+}
+
+Next shake_origin(Session& session, std::span<const uint8_t> wire) {
+  BumpRoom& room = room_of(session);
+  Channel& origin = room.pair->origin;
+  switch (origin.engine()->handshake(wire, origin.output())) {
+    case tls::Status::ok: {
+      room.handshakes->origin_wire.assign(wire.begin(), wire.end());
+      int sys_errno = 0;
+      if (origin.flush(sys_errno) == Channel::Flush::failed) return unsupported(session, errno_name(sys_errno));
+      return judge_origin(session);
+    }
+    case tls::Status::want_input: {
+      const Next next = flush_origin(session);
+      if (next == Next::close || session.step != Step::bump) return next;  // the latter: it has retreated
+      if (room_of(session).handshakes->stage == Handshakes::Stage::retreating) return Next::wait;
+      if (!session.down.in_flight) session.world->kernel.receive(session.down, session.origin_fd);
+      return Next::wait;
+    }
+    case tls::Status::closed: return unsupported(session, "close_notify");
+    case tls::Status::failed: return origin_failed(session);
+  }
+  SLUICE_CHECK(false);
+}
+
+/// What is offered to the origin. `usable`: false when the client offers protocols, and none that we can read.
+std::vector<std::string_view> alpn_offer(const Session& session, bool inspect, bool& usable) {
+  std::vector<std::string_view> offered;
+  http::for_each_token(session.seen->alpn(), [&](std::string_view name) { offered.push_back(name); });
+  usable = true;
+  if (!inspect || offered.empty()) return offered;
+  usable = std::find(offered.begin(), offered.end(), "http/1.1") != offered.end();
+  return {"http/1.1"};
+}
+
+Next enter(Session& session) {
+  World& world = *session.world;
+  const config::Config& config = *session.ruling->config;
+  auto& room = session.room.emplace<BumpRoom>();
+  room.pair = make_pair(session);
+  room.handshakes.reset(new Handshakes);
+  room.handshakes->begun_us = world.kernel.now_us();
+  world.timers.start(session.timer, room.handshakes->begun_us + config.limits.connect_timeout_ms * 1000ull);
+  if (world.bumper == nullptr || session.ruling->material == nullptr)
+    return close(session, CloseReason::gateway_error, Farewell::reset, "no CA");
+  if (session.seen->version_max < config.tls.min_version)
+    return retreat_unsaid(session, "tls_version");
+
+  bool usable = true;
+  const bool inspect = session.ruling->config->policy->inspects(session.decision.tls_rule);
+  const std::vector<std::string_view> alpn = alpn_offer(session, inspect, usable);
+  if (!usable) return retreat_unsaid(session, "alpn");
+  for (const std::string_view name : alpn) {
+    if (!room.handshakes->alpn_offer.empty()) room.handshakes->alpn_offer += ',';
+    room.handshakes->alpn_offer += name;
+  }
+  tls::OriginEngine::Offer offer;
+  if (const auto sni = session.seen->sni(); !IpAddress::parse(sni)) offer.sni = sni;
+  offer.alpn = alpn;
+  offer.post_quantum = session.seen->post_quantum;
+  if (const auto* known = world.bumper->sessions.find(session_key(session, room.handshakes->alpn_offer))) {
+    offer.resume = &known->session;
+    room.handshakes->chain = known->chain;
+    room.handshakes->resumes = true;
+  }
+  auto engine = tls::OriginEngine::create(world.bumper->origins, offer);
+  if (!engine) return unsupported(session, "offer");
+  room.pair->origin.secure(std::move(*engine));
+  return shake_origin(session, {});
+}
+
+}  // namespace
+
+void keep_origin_session(Session& session, tls::OriginEngine& engine) {
+  tls::OriginSession fresh = engine.take_session();
+  if (!fresh || session.bumped == nullptr || session.bumped->chain == nullptr) return;
+  session.world->bumper->sessions.put(session_key(session, session.bumped->alpn_offer), std::move(fresh), session.bumped->chain);
+}
+
+namespace {
+
+// --- answers ---------------------------------------------------------------------------------------------------------
+
+Next on_timer(Session& session) {
+  switch (room_of(session).handshakes->stage) {
+    case Handshakes::Stage::origin: return end_unanswered(session, CloseReason::origin_handshake_timeout, "");
+    case Handshakes::Stage::client: return close(session, CloseReason::client_handshake_timeout, Farewell::reset);
+    case Handshakes::Stage::retreating: return Next::wait;  // the cancel is on its way
+  }
+  SLUICE_CHECK(false);
+}
+
+bool is_transient(int32_t result) { return result == -ENOBUFS || result == -EINTR || result == -EAGAIN; }
+
+Next on_origin(Session& session, const Answer& answer) {
+  World& world = *session.world;
+  const Handshakes::Stage stage = room_of(session).handshakes->stage;
+  if (stage == Handshakes::Stage::retreating) {
+    world.kernel.release(answer.flags);
+    return room_of(session).pair->origin_write.in_flight ? Next::wait : dial_again(session);
+  }
+  if (is_transient(answer.result)) {
+    world.kernel.receive(session.down, session.origin_fd);
+    return Next::wait;
+  }
+  if (answer.result == 0) return unsupported(session, "closed");
+  if (answer.result < 0) return unsupported(session, errno_name(-answer.result));
+  // The step may go on to the client and to the exchange: the buffer stays ours until all of that is done.
+  const Next next = shake_origin(session, world.kernel.received(answer.result, answer.flags));
+  world.kernel.release(answer.flags);
+  return next;
+}
+
+Next on_client(Session& session, const Answer& answer) {
+  World& world = *session.world;
+  if (is_transient(answer.result)) {
+    world.kernel.receive(session.up, session.client_fd);
+    return Next::wait;
+  }
+  if (answer.result == 0) return client_refused(session, "closed");
+  if (answer.result == -ECONNRESET || answer.result == -EPIPE) return client_refused(session, "reset");
+  if (answer.result < 0) return peer_failed(session, Side::client, -answer.result);
+  const Next next = shake_client(session, world.kernel.received(answer.result, answer.flags));
+  world.kernel.release(answer.flags);
+  return next;
+}
+
+}  // namespace
+
+Next bump(Session& session, const Answer* answer) {
+  if (answer == nullptr) return enter(session);
+  switch (answer->from) {
+    case Answer::From::timer: return on_timer(session);
+    case Answer::From::up: return on_client(session, *answer);
+    case Answer::From::down: return on_origin(session, *answer);
+    case Answer::From::client_writable: return flush_client(session) == Next::close ? Next::close : Next::wait;
+    case Answer::From::origin_writable:
+      if (room_of(session).handshakes->stage == Handshakes::Stage::retreating)
+        return session.down.in_flight ? Next::wait : dial_again(session);
+      {
+        const Next next = flush_origin(session);
+        return next == Next::go && session.step == Step::bump ? Next::wait : next;
+      }
+  }
+  SLUICE_CHECK(false);
+}
+
+}  // namespace sluice::flow

@@ -1,0 +1,717 @@
+// Step exchange: read what passes between client and origin, over two channels (TLS on both, or plain HTTP), and write it
+// anew. HTTP/1.1 goes through the codec: heads are rebuilt from what was understood, bodies are passed on as they come.
+// What is not to be read (inspect = false, the time after an upgrade) goes through as it is.
+//
+// Back-pressure: nothing is read from one side while the other has not taken what it got. FIN and close_notify are passed on
+// behind the last byte; a message that was cut off ends in a reset, never cleanly.
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "flow/session.h"
+#include "http/page.h"
+#include "http/reader.h"
+#include "http/write.h"
+#include "rules/policy.h"
+#include "tls/certificate.h"
+
+namespace sluice::flow {
+
+struct Exchange {
+  enum class Mode : uint8_t { http, raw, page };
+
+  /// A request that has been passed on, or is answered by us: what its record needs.
+  struct Request {
+    int64_t wall_us = 0;
+    uint64_t begun_us = 0;
+    std::string method;
+    std::string url;
+    std::string mime;
+    uint16_t status = 0;
+    uint8_t version_minor = 1;
+    bool keeps_alive = true;
+    bool waits_for_continue = false;  // its body may never come
+    uint64_t bytes_up = 0;
+    uint64_t bytes_down = 0;
+    rules::Decision decision;
+  };
+
+  Mode mode = Mode::http;
+  http::RequestReader requests;
+  http::ResponseReader responses;
+  http::BodyWriter body_up;
+  http::BodyWriter body_down;
+  http::Framing framing_down = http::Framing::none;
+  std::vector<Request> outstanding;  // the oldest first
+  std::vector<uint8_t> held;         // plain bytes of the client that must wait for a response
+  std::string page;                  // Mode::page: the sentence
+  std::string answer;                // our own last word, once what is outstanding has been answered
+  Request refused;                   // whom it answers, for the record
+  bool client_ended = false;
+  bool origin_ended = false;
+  bool client_is_done = false;  // it said that there is no further request, or has been refused
+  bool closing = false;         // all is said: close when the client has taken it
+  bool undecided = false;       // `held` waits to know whether an upgrade is granted
+  bool close_after_response = false;
+  bool kept_alive = false;
+  uint64_t begun_us = 0;
+  record::CloseReason reason = record::CloseReason::finished;
+};
+
+void ExchangeDeleter::operator()(Exchange* exchange) const { delete exchange; }
+
+namespace {
+
+using record::CloseReason;
+
+/// Everything that a function of this step works on.
+struct View {
+  Session& session;
+  World& world;
+  Pair& pair;
+  Exchange& state;
+};
+
+View view_of(Session& session) {
+  auto& room = std::get<ExchangeRoom>(session.room);
+  return {session, *session.world, *room.pair, *room.exchange};
+}
+
+/// Plain bytes on their way into one channel: heads and small bodies go into one record.
+class Outlet {
+ public:
+  Outlet(World& world, Channel& to) : gathered_(world.gathered), to_(to) { SLUICE_CHECK(gathered_.empty()); }
+  ~Outlet() { gathered_.clear(); }
+  Outlet(const Outlet&) = delete;
+  Outlet& operator=(const Outlet&) = delete;
+
+  [[nodiscard]] std::string& text() { return gathered_; }
+  [[nodiscard]] bool bytes(std::span<const uint8_t> bytes) {
+    if (gathered_.size() + bytes.size() <= limits::gathered_plain_bytes) {
+      gathered_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      return true;
+    }
+    return finish() && to_.write(bytes);
+  }
+  /// Call before the end; false when TLS has failed.
+  [[nodiscard]] bool finish() {
+    const bool ok = to_.write({reinterpret_cast<const uint8_t*>(gathered_.data()), gathered_.size()});
+    gathered_.clear();
+    return ok;
+  }
+
+ private:
+  std::string& gathered_;
+  Channel& to_;
+};
+
+// --- ends and records ------------------------------------------------------------------------------------------------
+
+Next out_of_memory(Session& session) { return close(session, CloseReason::overload, Farewell::reset, "tls"); }
+
+void log(const View& at, const Exchange::Request& request) {
+  const rules::Policy& policy = *at.session.ruling->config->policy;
+  record::RequestRecord record;
+  record.time_us = request.wall_us;
+  record.id = at.session.id;
+  record.client = at.session.about.client;
+  record.method = request.method;
+  record.url = request.url;
+  if (request.status != 0) record.status = request.status;
+  record.mime = request.mime;
+  record.bytes_up = request.bytes_up;
+  record.bytes_down = request.bytes_down;
+  record.action = request.decision.action == rules::Action::peek ? "allow" : rules::to_string(request.decision.action);
+  record.access_rule = policy.access_rule_name(request.decision.access_rule);
+  record.total_us = at.world.kernel.now_us() - request.begun_us;
+  at.world.records.write(record);
+  ++at.world.counters.requests;
+}
+
+/// The last thing that the client hears: `answer` (complete, or empty), then the end of the connection.
+Next say_goodbye(const View& at, CloseReason reason, std::string_view answer) {
+  at.state.reason = reason;
+  at.state.closing = true;
+  if (!answer.empty() && !at.pair.client.write({reinterpret_cast<const uint8_t*>(answer.data()), answer.size()}))
+    return out_of_memory(at.session);
+  at.pair.client.end_writing();
+  return Next::go;
+}
+
+/// A message was cut off: the other side must not take it for whole.
+Next cut_off(const View& at, CloseReason reason) {
+  return close(at.session, reason, reason == CloseReason::origin_truncated ? Farewell::reset_after_delivery : Farewell::reset);
+}
+
+// --- the client's requests -------------------------------------------------------------------------------------------
+
+std::string_view fallback_host(const Session& session, std::string& text) {
+  if (session.seen != nullptr && !session.seen->sni().empty()) return session.seen->sni();
+  text = session.about.destination.address.to_string();
+  return text;
+}
+
+/// S30: whether the certificate that the client was shown is for this host.
+bool is_directed_here(const View& at, std::string_view host) {
+  const Session& session = at.session;
+  if (session.bumped == nullptr || host.empty()) return true;
+  if (session.seen != nullptr && http::same_name(host, session.seen->sni())) return true;
+  if (const auto address = IpAddress::parse(host); address && *address == session.about.destination.address) return true;
+  const auto& leaf = session.bumped->verdict->leaf;
+  return leaf != nullptr && tls::covers_name(*leaf, host);
+}
+
+Exchange::Request describe(const View& at, const http::RequestHead& head) {
+  Exchange::Request request;
+  request.wall_us = at.world.wall_us;
+  request.begun_us = at.world.kernel.now_us();
+  request.method = head.method();
+  std::string fallback;
+  head.append_url(request.url, !at.session.is_http, fallback_host(at.session, fallback));
+  request.version_minor = head.version_minor;
+  request.keeps_alive = head.keep_alive;
+  request.waits_for_continue = head.expects_continue;
+  return request;
+}
+
+rules::Decision judge(const View& at, const http::RequestHead& head) {
+  rules::Facts facts = connect_facts(at.session);
+  facts.host_known = rules::Known::yes;
+  facts.host = head.host();
+  facts.hello_known = rules::Known::never;
+  return at.session.ruling->judge.request(facts);
+}
+
+/// Answers in place of the origin, once everything before has been answered, and ends the connection.
+Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status, std::string answer, CloseReason reason) {
+  Exchange& state = at.state;
+  state.client_is_done = true;
+  state.held = {};
+  request.status = status;
+  state.reason = reason;
+  state.refused = std::move(request);
+  state.answer = std::move(answer);
+  return Next::go;
+}
+
+Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::Request request, uint16_t status,
+                      std::string_view sentence, CloseReason reason) {
+  http::Audience audience = http::audience_of(head);
+  audience.keep_alive = false;
+  std::string answer;
+  http::write_page(answer, audience, status, sentence);
+  return answer_ourselves(at, std::move(request), status, std::move(answer), reason);
+}
+
+Next answer_with_redirect(const View& at, const http::RequestHead& head, Exchange::Request request) {
+  http::Audience audience = http::audience_of(head);
+  audience.keep_alive = false;
+  const auto& rules = at.session.ruling->config->policy->access_rules();
+  const std::string& to = rules[static_cast<size_t>(request.decision.access_rule)].redirect_to;
+  std::string answer;
+  http::write_response(answer, audience, 302, "text/plain; charset=utf-8", "", "Location: " + to + "\r\n");
+  return answer_ourselves(at, std::move(request), 302, std::move(answer), CloseReason::rule_redirect);
+}
+
+Next refuse_request(const View& at, http::Refusal refusal) {
+  ++at.world.counters.requests_refused;
+  http::Audience audience;
+  const uint16_t status = http::status_of_request(refusal);
+  Exchange::Request request;
+  request.wall_us = at.world.wall_us;
+  request.begun_us = at.world.kernel.now_us();
+  at.session.detail = http::name_of(refusal);
+  std::string answer;
+  http::write_page(answer, audience, status, http::text_of(refusal));
+  return answer_ourselves(at, std::move(request), status, std::move(answer), CloseReason::request_refused);
+}
+
+/// A request's head: judge it, and pass it on or answer it.
+Next on_request(const View& at, Outlet& outlet) {
+  Exchange& state = at.state;
+  http::RequestHead& head = state.requests.head();
+  Exchange::Request request = describe(at, head);
+  if (state.mode == Exchange::Mode::page)
+    return answer_with_page(at, head, std::move(request), 502, state.page, CloseReason::origin_cert_invalid);
+  if (head.is_connect())
+    return answer_with_page(at, head, std::move(request), 405, "This is no proxy port.", CloseReason::request_refused);
+  if (!is_directed_here(at, head.host()))
+    return answer_with_page(at, head, std::move(request), 421,
+                            "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
+  request.decision = judge(at, head);
+  if (request.decision.action == rules::Action::block)
+    return answer_with_page(at, head, std::move(request), 403, "The rules of this network do not allow this page.",
+                            CloseReason::rule_block);
+  if (request.decision.action == rules::Action::redirect) return answer_with_redirect(at, head, std::move(request));
+  if (!state.responses.expect(head)) return close(at.session, CloseReason::overload, Farewell::reset, "pipelined");
+  head.use_origin_form();
+  http::write_head(head, outlet.text());
+  state.body_up = http::BodyWriter(head.framing, head.content_length);
+  if (!head.keep_alive) state.client_is_done = true;
+  state.outstanding.push_back(std::move(request));
+  return Next::go;
+}
+
+/// Reads requests out of plain bytes. What must wait for a response is held.
+Next read_requests(const View& at, std::span<const uint8_t> plain) {
+  Exchange& state = at.state;
+  Outlet outlet(at.world, at.pair.origin);
+  ByteReader in(plain);
+  for (;;) {
+    // A head takes one more place among the outstanding; nothing behind an answer of our own is read.
+    if (!state.answer.empty() || state.closing) return outlet.finish() ? Next::go : out_of_memory(at.session);
+    if (state.requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
+    const http::Event event = state.requests.next(in);
+    switch (event.kind) {
+      case http::Event::Kind::need_more: return outlet.finish() ? Next::go : out_of_memory(at.session);
+      case http::Event::Kind::head:
+        if (const Next next = on_request(at, outlet); next != Next::go) return next;
+        break;
+      case http::Event::Kind::body:
+        // Empty when the origin has answered before it has read all of the request.
+        if (!state.outstanding.empty()) state.outstanding.back().bytes_up += event.bytes.size();
+        if (state.body_up.is_plain()) {
+          state.body_up.count_plain(event.bytes.size());
+          if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
+        } else {
+          state.body_up.body(event.bytes, outlet.text());
+          if (outlet.text().size() > limits::gathered_plain_bytes && !outlet.finish()) return out_of_memory(at.session);
+        }
+        break;
+      case http::Event::Kind::end:
+        if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
+        if (!state.body_up.end(state.requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);
+        break;
+      case http::Event::Kind::raw:
+        if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
+        break;
+      case http::Event::Kind::undecided:
+        state.undecided = true;
+        state.held.assign(in.rest().begin(), in.rest().end());
+        return outlet.finish() ? Next::go : out_of_memory(at.session);
+      case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
+      case http::Event::Kind::refused:
+        if (!outlet.finish()) return out_of_memory(at.session);
+        // In the middle of a message there is nothing to answer any more that the origin does not answer itself.
+        return refuse_request(at, event.refusal);
+      case http::Event::Kind::interim: SLUICE_CHECK(false);
+    }
+  }
+  state.held.assign(in.rest().begin(), in.rest().end());
+  return outlet.finish() ? Next::go : out_of_memory(at.session);
+}
+
+// --- the origin's responses ------------------------------------------------------------------------------------------
+
+Next refuse_response(const View& at, http::Refusal refusal) {
+  ++at.world.counters.responses_refused;
+  at.session.detail = http::name_of(refusal);
+  Exchange& state = at.state;
+  // Before a response's head has been passed on, the client can be told in words.
+  if (state.outstanding.empty() || state.outstanding.front().status != 0)
+    return close(at.session, CloseReason::response_refused, Farewell::reset, at.session.detail);
+  http::Audience audience;
+  audience.version_minor = state.outstanding.front().version_minor;
+  audience.is_head = state.outstanding.front().method == "HEAD";
+  std::string answer;
+  http::write_page(answer, audience, 502, http::text_of(refusal));
+  state.outstanding.front().status = 502;
+  for (const Exchange::Request& request : state.outstanding) log(at, request);
+  state.outstanding.clear();
+  state.client_is_done = true;
+  return say_goodbye(at, CloseReason::response_refused, answer);
+}
+
+void on_response(const View& at, Outlet& outlet) {
+  Exchange& state = at.state;
+  const http::ResponseHead& head = state.responses.head();
+  Exchange::Request& request = state.outstanding.front();
+  request.status = head.status;
+  if (const auto type = head.headers.find(http::Name::content_type)) request.mime = type->substr(0, type->find(';'));
+  // A body that waits for 100 may never come after a final response, and what comes instead would be read as one
+  // (RFC 9110 section 10.1.1): so nothing comes any more.
+  const bool body_is_owed = request.waits_for_continue && !head.upgraded && !state.requests.is_idle();
+  http::ResponseWriting how;
+  how.client_version_minor = request.version_minor;
+  how.close = body_is_owed || !request.keeps_alive;
+  state.framing_down = http::write_head(head, outlet.text(), how);
+  state.body_down = http::BodyWriter(state.framing_down, head.content_length);
+  state.close_after_response = how.close || !head.keep_alive || state.framing_down == http::Framing::until_close;
+  if (head.upgraded) {
+    state.close_after_response = false;
+    state.requests.upgraded();
+    state.undecided = false;
+  }
+}
+
+/// A response has been passed on whole. `go`: there may be more.
+Next on_response_end(const View& at) {
+  Exchange& state = at.state;
+  log(at, state.outstanding.front());
+  state.outstanding.erase(state.outstanding.begin());
+  if (state.outstanding.empty()) state.outstanding.shrink_to_fit();
+  if (state.close_after_response) {
+    for (const Exchange::Request& request : state.outstanding) log(at, request);
+    state.outstanding.clear();
+    state.client_is_done = true;
+    return say_goodbye(at, CloseReason::finished, {});
+  }
+  if (state.undecided && state.outstanding.empty()) {
+    state.undecided = false;
+    state.requests.declined();
+  }
+  return Next::go;
+}
+
+Next read_responses(const View& at, std::span<const uint8_t> plain) {
+  Exchange& state = at.state;
+  Outlet outlet(at.world, at.pair.client);
+  ByteReader in(plain);
+  for (;;) {
+    if (state.closing) return Next::go;  // what the origin says behind the last response is nobody's
+    const http::Event event = state.responses.next(in);
+    switch (event.kind) {
+      case http::Event::Kind::need_more:
+      case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
+      case http::Event::Kind::interim: {
+        if (state.outstanding.front().version_minor == 0) break;  // HTTP/1.0 does not know them
+        state.outstanding.front().waits_for_continue = false;
+        (void)http::write_head(state.responses.head(), outlet.text());
+        break;
+      }
+      case http::Event::Kind::head: on_response(at, outlet); break;
+      case http::Event::Kind::body:
+        state.outstanding.front().bytes_down += event.bytes.size();
+        if (state.body_down.is_plain()) {
+          state.body_down.count_plain(event.bytes.size());
+          if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
+        } else {
+          state.body_down.body(event.bytes, outlet.text());
+          if (outlet.text().size() > limits::gathered_plain_bytes && !outlet.finish()) return out_of_memory(at.session);
+        }
+        break;
+      case http::Event::Kind::end: {
+        if (!state.body_down.end(state.responses.trailers(), outlet.text())) return cut_off(at, CloseReason::origin_truncated);
+        if (!outlet.finish()) return out_of_memory(at.session);
+        if (const Next next = on_response_end(at); next != Next::go) return next;
+        break;
+      }
+      case http::Event::Kind::raw:
+        if (!state.outstanding.empty()) {  // the upgrade's own request
+          log(at, state.outstanding.front());
+          state.outstanding.clear();
+        }
+        if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
+        break;
+      case http::Event::Kind::refused:
+        if (!outlet.finish()) return out_of_memory(at.session);
+        return refuse_response(at, event.refusal);
+      case http::Event::Kind::undecided: SLUICE_CHECK(false);
+    }
+  }
+}
+
+// --- reading and ending, either side ---------------------------------------------------------------------------------
+
+Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain) {
+  at.session.active_us = at.world.kernel.now_us();
+  const bool up = from.side() == Side::client;
+  if (at.state.mode == Exchange::Mode::raw)
+    return (up ? at.pair.origin : at.pair.client).write(plain) ? Next::go : out_of_memory(at.session);
+  if (!up) return read_responses(at, plain);
+  if (at.state.held.empty() && !at.state.undecided) return read_requests(at, plain);
+  if (at.state.held.size() + plain.size() > limits::held_plain_bytes_max)
+    return close(at.session, CloseReason::overload, Farewell::reset, "held");
+  at.state.held.insert(at.state.held.end(), plain.begin(), plain.end());
+  return Next::go;
+}
+
+/// The client will send nothing more. `clean`: it said so (close_notify, or FIN without TLS).
+Next client_ended(const View& at, bool clean) {
+  Exchange& state = at.state;
+  state.client_ended = true;
+  if (state.mode == Exchange::Mode::raw) {
+    if (!clean) return cut_off(at, CloseReason::client_truncated);
+    at.pair.origin.end_writing();
+    return Next::go;
+  }
+  switch (state.requests.finish()) {
+    case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
+    case http::Ending::raw:
+      if (!clean) return cut_off(at, CloseReason::client_truncated);
+      at.pair.origin.end_writing();
+      return Next::go;
+    case http::Ending::idle:
+    case http::Ending::unanswered:
+    case http::Ending::complete: break;
+  }
+  state.client_is_done = true;
+  return Next::go;
+}
+
+Next origin_ended(const View& at, bool clean) {
+  Exchange& state = at.state;
+  state.origin_ended = true;
+  if (state.closing) return Next::go;
+  if (state.mode == Exchange::Mode::raw) {
+    if (!clean) return cut_off(at, CloseReason::origin_truncated);
+    at.pair.client.end_writing();
+    return Next::go;
+  }
+  switch (state.responses.finish()) {
+    case http::Ending::truncated: return cut_off(at, CloseReason::origin_truncated);
+    case http::Ending::unanswered:
+      // The client may ask again on a connection of its own: it hears what it would have heard from the origin.
+      return clean ? say_goodbye(at, CloseReason::origin_truncated, {}) : cut_off(at, CloseReason::origin_truncated);
+    case http::Ending::raw:
+      if (!clean) return cut_off(at, CloseReason::origin_truncated);
+      at.pair.client.end_writing();
+      return Next::go;
+    case http::Ending::complete: {
+      if (!clean) return cut_off(at, CloseReason::origin_truncated);
+      Outlet outlet(at.world, at.pair.client);
+      if (!state.body_down.end(http::Headers(), outlet.text())) return cut_off(at, CloseReason::origin_truncated);
+      if (!outlet.finish()) return out_of_memory(at.session);
+      for (const Exchange::Request& request : state.outstanding) log(at, request);
+      state.outstanding.clear();
+      return say_goodbye(at, CloseReason::finished, {});
+    }
+    case http::Ending::idle: return state.answer.empty() ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
+  }
+  SLUICE_CHECK(false);
+}
+
+Next tls_failed(const View& at, const Channel& from) {
+  int sys_errno = 0;
+  Channel& channel = from.side() == Side::client ? at.pair.client : at.pair.origin;
+  const tls::Failure& failure = channel.engine()->failure();
+  (void)channel.flush(sys_errno);
+  const CloseReason reason = from.side() == Side::client ? CloseReason::client_tls_failed : CloseReason::origin_tls_failed;
+  return close(at.session, reason, from.side() == Side::client ? Farewell::reset : Farewell::reset_after_delivery,
+               failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault));
+}
+
+/// Reads all of `wire`.
+Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
+  bool& ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
+  while (!ended) {
+    std::span<const uint8_t> plain;
+    switch (from.read(wire, plain)) {
+      case Channel::Read::bytes:
+        if (const Next next = pass_on(at, from, plain); next != Next::go) return next;
+        break;
+      case Channel::Read::want_input:
+        if (tls::OriginEngine* const engine = from.origin_engine()) keep_origin_session(at.session, *engine);
+        return Next::go;
+      case Channel::Read::closed: return from.side() == Side::client ? client_ended(at, true) : origin_ended(at, true);
+      case Channel::Read::failed: return tls_failed(at, from);
+    }
+  }
+  return Next::go;
+}
+
+Next wire_ended(const View& at, Channel& from) {
+  const bool client = from.side() == Side::client;
+  if (client ? at.state.client_ended : at.state.origin_ended) return Next::go;
+  const bool clean = from.engine() == nullptr || from.engine()->end_of_input() == tls::Status::closed;
+  return client ? client_ended(at, clean) : origin_ended(at, clean);
+}
+
+// --- waiting ---------------------------------------------------------------------------------------------------------
+
+uint64_t limit_us(const View& at) {
+  const config::Limits& limits = at.session.ruling->config->limits;
+  if (at.state.closing) return limits::linger_ms * 1000ull;
+  const bool half_closed = at.state.client_ended || at.state.origin_ended;
+  return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
+}
+
+uint64_t keep_alive_at_us(const View& at) {
+  const uint64_t half_us = at.session.ruling->config->limits.keepalive_ms * 500ull;
+  return at.state.begun_us + std::min<uint64_t>(half_us, limits::keepalive_after_ms * 1000ull);
+}
+
+void start_timer(const View& at) {
+  uint64_t at_us = at.session.active_us + limit_us(at);
+  if (!at.state.kept_alive) at_us = std::min(at_us, keep_alive_at_us(at));
+  at.world.timers.start(at.session.timer, at_us);
+}
+
+Next on_timer(const View& at) {
+  const uint64_t now_us = at.world.kernel.now_us();
+  if (!at.state.kept_alive && now_us >= keep_alive_at_us(at)) {
+    at.state.kept_alive = true;
+    if (at.session.origin_fd >= 0) at.world.kernel.keep_alive(at.session.origin_fd, at.session.ruling->config->limits.keepalive_ms);
+  }
+  if (now_us < at.session.active_us + limit_us(at)) {
+    start_timer(at);
+    return Next::wait;
+  }
+  if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+  const bool half_closed = at.state.client_ended || at.state.origin_ended;
+  return close(at.session, half_closed ? CloseReason::half_closed_timeout : CloseReason::idle_timeout, Farewell::reset);
+}
+
+/// Sends what waits; watches a socket that is full.
+Next flush(const View& at, Channel& channel, io::Op& op) {
+  int sys_errno = 0;
+  switch (channel.flush(sys_errno)) {
+    case Channel::Flush::done: return Next::go;
+    case Channel::Flush::blocked:
+      if (!op.in_flight) at.world.kernel.poll(op, channel.fd(), POLLOUT);
+      return Next::go;
+    case Channel::Flush::failed:
+      // All that mattered has been said.
+      if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+      return peer_failed(at.session, channel.side(), sys_errno);
+    case Channel::Flush::no_memory: return close(at.session, CloseReason::overload, Farewell::reset, "relay_memory");
+  }
+  SLUICE_CHECK(false);
+}
+
+/// Requests that had to wait may go on, once a response has ended or an upgrade is decided.
+Next resume_held(const View& at) {
+  Exchange& state = at.state;
+  if (state.held.empty() || state.undecided || state.outstanding.size() >= limits::http_pipelined_max) return Next::go;
+  const std::vector<uint8_t> held = std::exchange(state.held, {});
+  return read_requests(at, held);
+}
+
+/// Our own answer, when its turn has come.
+Next answer_now(const View& at) {
+  Exchange& state = at.state;
+  if (state.answer.empty() || state.closing || !state.outstanding.empty()) return Next::go;
+  const std::string answer = std::exchange(state.answer, {});
+  log(at, state.refused);
+  return say_goodbye(at, state.reason, answer);
+}
+
+bool is_over(const Exchange& state) {
+  if (state.mode == Exchange::Mode::raw) return state.client_ended && state.origin_ended;
+  if (state.requests.finish() == http::Ending::raw) return state.client_ended && state.origin_ended;
+  return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer.empty();
+}
+
+/// After every event: send, see whether it is over, and ask for what comes next.
+Next settle(const View& at) {
+  Exchange& state = at.state;
+  if (const Next next = resume_held(at); next != Next::go) return next;
+  if (const Next next = answer_now(at); next != Next::go) return next;
+  if (!state.closing && is_over(state)) {
+    state.closing = true;
+    at.pair.client.end_writing();
+    at.pair.origin.end_writing();
+  }
+  if (const Next next = flush(at, at.pair.client, at.pair.client_write); next != Next::go) return next;
+  if (at.session.origin_fd >= 0 && !(state.closing && state.origin_ended))
+    if (const Next next = flush(at, at.pair.origin, at.pair.origin_write); next != Next::go) return next;
+  if (state.closing && !at.pair.client.is_blocked()) {
+    const bool both = state.client_ended && (state.origin_ended || state.mode != Exchange::Mode::page);
+    return close(at.session, state.reason, both ? Farewell::in_order : Farewell::linger, at.session.detail);
+  }
+  start_timer(at);
+  if (state.closing) return Next::wait;
+
+  const bool origin_full = at.pair.origin.is_blocked();
+  const bool client_full = at.pair.client.is_blocked();
+  const bool client_waits = state.undecided || !state.held.empty() || !state.answer.empty() || (state.client_is_done && state.requests.is_idle());
+  if (!state.client_ended && !origin_full && !client_full && !client_waits && !at.session.up.in_flight)
+    at.world.kernel.receive(at.session.up, at.session.client_fd);
+  if (state.mode != Exchange::Mode::page && !state.origin_ended && !client_full && !at.session.down.in_flight)
+    at.world.kernel.receive(at.session.down, at.session.origin_fd);
+  if (state.requests.is_idle()) state.requests.release();
+  if (state.responses.is_idle()) state.responses.release();
+  return Next::wait;
+}
+
+// --- the step --------------------------------------------------------------------------------------------------------
+
+/// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.
+Next drain(const View& at, Channel& from, Channel& to) {
+  for (uint64_t turn = 0; turn < limits::relay_turn_bytes;) {
+    io::Op& op = to.side() == Side::client ? at.pair.client_write : at.pair.origin_write;
+    if (const Next next = flush(at, to, op); next != Next::go) return next;
+    const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
+    const bool waits = from.side() == Side::client && (at.state.undecided || !at.state.held.empty());
+    if (to.is_blocked() || ended || waits || at.state.closing || !at.state.answer.empty()) return Next::go;
+    const ssize_t read = at.world.kernel.receive_now(from.fd(), at.world.scratch);
+    if (read == -EINTR) continue;
+    if (read <= 0) return Next::go;  // the receive that follows tells what it is
+    const auto wire = std::span<const uint8_t>(at.world.scratch).first(static_cast<size_t>(read));
+    if (const Next next = consume(at, from, wire); next != Next::go) return next;
+    if (wire.size() < at.world.scratch.size()) return Next::go;
+    turn += wire.size();
+  }
+  return Next::go;
+}
+
+Next on_received(const View& at, Channel& from, Channel& to, const Answer& answer) {
+  if (answer.result == -ENOBUFS || answer.result == -EINTR || answer.result == -EAGAIN) return settle(at);
+  if (answer.result < 0) {
+    if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+    return peer_failed(at.session, from.side(), -answer.result);
+  }
+  if (answer.result == 0) {
+    const Next next = wire_ended(at, from);
+    return next == Next::go ? settle(at) : next;
+  }
+  const auto wire = at.world.kernel.received(answer.result, answer.flags);
+  const bool full = wire.size() >= limits::ring_buffer_bytes;
+  Next next = consume(at, from, wire);
+  at.world.kernel.release(answer.flags);
+  if (next == Next::go && full) next = drain(at, from, to);
+  return next == Next::go ? settle(at) : next;
+}
+
+Next enter(const View& at, std::span<const uint8_t> client_wire, std::span<const uint8_t> origin_wire) {
+  at.session.active_us = at.state.begun_us = at.world.kernel.now_us();
+  if (!origin_wire.empty())
+    if (const Next next = consume(at, at.pair.origin, origin_wire); next != Next::go) return next;
+  // What came behind the handshake may already be decrypted inside the engine's reach: ask even without new bytes.
+  if (const Next next = consume(at, at.pair.client, client_wire); next != Next::go) return next;
+  return settle(at);
+}
+
+}  // namespace
+
+void log_unanswered(Session& session) {
+  const View at = view_of(session);
+  for (const Exchange::Request& request : at.state.outstanding) log(at, request);
+  if (!at.state.answer.empty()) log(at, at.state.refused);
+}
+
+Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
+                    std::span<const uint8_t> origin_wire, std::string page) {
+  std::unique_ptr<Exchange, ExchangeDeleter> exchange(new Exchange);
+  exchange->kept_alive = session.ruling->config->limits.keepalive_ms == 0;
+  if (!session.ruling->config->policy->inspects(session.decision.tls_rule)) exchange->mode = Exchange::Mode::raw;
+  if (!page.empty()) exchange->mode = Exchange::Mode::page;
+  exchange->page = std::move(page);
+  session.step = Step::exchange;
+  session.room.emplace<ExchangeRoom>(ExchangeRoom{std::move(pair), std::move(exchange)});
+  return enter(view_of(session), client_wire, origin_wire);
+}
+
+Next exchange(Session& session, const Answer* answer) {
+  // Plain HTTP comes here straight from connect, with the bytes that peek has read.
+  if (answer == nullptr) {
+    const std::vector<uint8_t> replay = std::exchange(session.replay, {});
+    session.world->relay_memory_bytes -= replay.size();
+    return begin_exchange(session, make_pair(session), replay, {});
+  }
+  const View at = view_of(session);
+  switch (answer->from) {
+    case Answer::From::timer: return on_timer(at);
+    case Answer::From::up: return on_received(at, at.pair.client, at.pair.origin, *answer);
+    case Answer::From::down: return on_received(at, at.pair.origin, at.pair.client, *answer);
+    case Answer::From::client_writable:
+    case Answer::From::origin_writable: return settle(at);
+  }
+  SLUICE_CHECK(false);
+}
+
+}  // namespace sluice::flow
