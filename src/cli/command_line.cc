@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/utf8.h"
+#include "cli/ca.h"
 #include "cli/check.h"
 #include "cli/explain.h"
 #include "cli/version.h"
@@ -117,6 +118,81 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
   command.footer(explain_footer);
 }
 
+constexpr char ca_footer[] = R"(
+Examples:
+  sluice ca init
+  sluice ca init --name 'Example Ltd gateway CA' --only-for example.com --only-for 192.0.2.0/24
+  sluice ca show
+  sluice ca export --format der --out sluice-ca.cer
+  sluice ca export --for windows)";
+
+struct CaOptions {
+  CaInitOptions init;
+  CaShowOptions show;
+  CaExportOptions out;
+};
+
+struct CaCommands {
+  CLI::App* init;
+  CLI::App* show;
+  CLI::App* out;
+};
+
+void add_file_option(CLI::App& command, const char* name, std::string& file, const char* what) {
+  command.add_option(name, file, what)->type_name("FILE")->capture_default_str();
+}
+
+CaCommands define_ca(CLI::App& command, CaOptions& options) {
+  command.require_subcommand(1);
+  command.footer(ca_footer);
+  CLI::App* const init =
+      command.add_subcommand("init", "Make a CA: a P-256 key and a self-signed certificate");
+  add_file_option(*init, "--cert", options.init.certificate_file, "Where its certificate goes");
+  add_file_option(*init, "--key", options.init.key_file, "Where its private key goes, with mode 0600");
+  init->add_option("--name", options.init.name, "Its common name (default: Sluice CA of this host)")
+      ->type_name("TEXT")
+      ->check(
+          [](const std::string& text) { return text.empty() || text.size() > 64 ? "1 to 64 bytes" : ""; });
+  init->add_option("--organization", options.init.organization, "Its organization")
+      ->type_name("TEXT")
+      ->check(
+          [](const std::string& text) { return text.empty() || text.size() > 64 ? "1 to 64 bytes" : ""; });
+  init->add_option("--days", options.init.days, "How long it is valid")
+      ->type_name("DAYS")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 36500));
+  init->add_option("--only-for", options.init.only_for,
+                   "A domain, address or network that it may sign for; may be given several times (default: "
+                   "everything)")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
+  init->add_option("--owner", options.init.owner,
+                   "Who owns the key's file (default: user sluice, if there is one and this runs as root)")
+      ->type_name("USER");
+  init->footer("\nNeither file is ever overwritten.");
+  CLI::App* const show =
+      command.add_subcommand("show", "Say whose it is, until when, and whether it can be used");
+  add_file_option(*show, "--cert", options.show.certificate_file, "Its certificate");
+  add_file_option(*show, "--key", options.show.key_file, "Its private key");
+  CLI::App* const out = command.add_subcommand("export", "The certificate for clients, or how to install it");
+  add_file_option(*out, "--cert", options.out.certificate_file, "Its certificate");
+  CLI::Option* const format = out->add_option("--format", options.out.format, "pem or der")
+                                  ->type_name("FORMAT")
+                                  ->capture_default_str()
+                                  ->check(CLI::IsMember({"pem", "der"}));
+  CLI::Option* const file =
+      out->add_option("--out", options.out.out_file, "A new file instead of standard output")
+          ->type_name("FILE");
+  std::string names;
+  for (const std::string& platform : ca_platforms()) names += platform + ", ";
+  out->add_option("--for", options.out.platform, "Instructions instead: " + names + "all")
+      ->type_name("PLATFORM")
+      ->excludes(format)
+      ->excludes(file);
+  return {init, show, out};
+}
+
 /// What reached the reader counts: a full disk or a closed pipe makes a command fail.
 int with_output_flushed(int code) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
@@ -160,6 +236,9 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
   explain_options.config_file = default_config_file;
   CLI::App* const explain_command = app.add_subcommand("explain", "Which rule decides, and why");
   define_explain(*explain_command, explain_options);
+  CaOptions ca_options;
+  CLI::App* const ca_command = app.add_subcommand("ca", "The CA: make it, show it, give it to clients");
+  const CaCommands ca = define_ca(*ca_command, ca_options);
   CLI::App* const version_command =
       app.add_subcommand("version", "Versions, accelerations, and what the kernel allows");
 
@@ -177,6 +256,9 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
   if (run_command != nullptr && *run_command) return run_daemon(run_config);
   if (*check_command) return with_output_flushed(check(check_options));
   if (*explain_command) return with_output_flushed(explain(explain_options));
+  if (*ca.init) return with_output_flushed(ca_init(ca_options.init));
+  if (*ca.show) return with_output_flushed(ca_show(ca_options.show));
+  if (*ca.out) return with_output_flushed(ca_export(ca_options.out));
   if (*version_command) fmt::print("{}", version_text());
   return with_output_flushed(exit_ok);
 }

@@ -67,7 +67,7 @@ def rules(tmp_path):
 
 def test_help_and_version_say_what_there_is():
     text = ok("--help")
-    for command in ("run", "check", "explain", "version"):
+    for command in ("run", "check", "explain", "ca", "version"):
         assert re.search(rf"^  {command} ", text, re.M), text
         assert "--help" in ok(command, "--help")
     assert re.fullmatch(r"sluice \d+\.\d+\.\d+\n", ok("--version"))
@@ -76,7 +76,7 @@ def test_help_and_version_say_what_there_is():
         assert re.search(rf"^  {line} +\S", versions, re.M), versions
 
 
-@pytest.mark.parametrize("command", ["reload", "status", "sessions", "top", "kill", "doctor", "ca", "chek"])
+@pytest.mark.parametrize("command", ["reload", "status", "sessions", "top", "kill", "doctor", "chek"])
 def test_commands_of_other_versions_do_not_pretend_to_exist(command):
     done = run(command)
     assert done.returncode == 2
