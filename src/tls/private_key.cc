@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "tls/der_oid.h"
 #include "tls/pem.h"
+#include "tls/vector_state.h"
 
 namespace sluice::tls {
 namespace {
@@ -57,6 +58,7 @@ Curve curve_of(ByteView oid) {
 
 /// The hash of a curve's strength (RFC 5480, section 4).
 bool hash_for(Curve curve, ByteView message, std::array<uint8_t, 64>& digest, word32& length) {
+  tidy_vector_state();
   switch (curve) {
     case Curve::p384:
       length = 48;
@@ -360,6 +362,7 @@ bool PrivateKey::sign(ByteView message, Bytes& signature) const {
                             signer->ec()) == 0;
     signature.resize(length);
   }
+  tidy_vector_state();  // for whatever is hashed next
   parts_->give_back(std::move(signer));
   return done;
 }
