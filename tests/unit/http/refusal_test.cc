@@ -1,4 +1,5 @@
-// Every reason of refusal.def, reached by bytes, whole and byte by byte; and the limits, at each and one past it.
+// Every reason of refusal.def, reached by bytes, whole and byte by byte; and the limits, at each and one past
+// it.
 #include <doctest/doctest.h>
 
 #include <set>
@@ -155,7 +156,8 @@ std::vector<Case> request_cases() {
       {body_too_large, chunks("10000000000000005\r\nhello\r\n")},
       {bad_chunk_extension, chunks("5;a=\x01\r\nhello\r\n")},
       {bad_chunk_extension, chunks("5;a=\"b\nc\"\r\nhello\r\n")},
-      {chunk_line_too_long, chunks("5;" + std::string(limits::http_chunk_line_bytes_max, 'x') + "\r\nhello\r\n")},
+      {chunk_line_too_long,
+       chunks("5;" + std::string(limits::http_chunk_line_bytes_max, 'x') + "\r\nhello\r\n")},
       {chunk_line_too_long, chunks(std::string(limits::http_chunk_line_bytes_max, '0') + "5\r\nhello\r\n")},
       {bare_lf, chunks("5\nhello\r\n")},
       {bare_lf, chunks("5;a\nhello\r\n")},
@@ -164,7 +166,8 @@ std::vector<Case> request_cases() {
       {bad_chunk_end, chunks("5\r\nhello\n")},
       {bad_chunk_end, chunks("5\r\nhello\rX")},
       {bad_chunk_end, chunks("5\r\nhello0\r\n\r\n")},
-      {trailers_too_large, chunks("0\r\nX: " + std::string(limits::http_trailer_bytes_max, 'x') + "\r\n\r\n")},
+      {trailers_too_large,
+       chunks("0\r\nX: " + std::string(limits::http_trailer_bytes_max, 'x') + "\r\n\r\n")},
       {too_many_headers, chunks("0\r\n" + fields(limits::http_headers_max + 1) + "\r\n")},
       {bad_trailer, chunks("0\r\nContent-Length: 5\r\n\r\n")},
       {bad_trailer, chunks("0\r\nTransfer-Encoding: chunked\r\n\r\n")},
@@ -211,7 +214,8 @@ std::vector<Case> response_cases() {
       {bad_trailer, ok + "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n"},
       {unsolicited, ok + "Content-Length: 0\r\n\r\n" + ok},
       {unexpected_upgrade, "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"},
-      {too_many_interim, [] {
+      {too_many_interim,
+       [] {
          std::string text;
          for (size_t i = 0; i <= limits::http_interim_max; ++i) text += "HTTP/1.1 102 Processing\r\n\r\n";
          return text;
@@ -253,11 +257,11 @@ TEST_CASE("every row of the table is reached, and has a name, a sentence and a s
   for (const Case& it : request_cases()) reached.insert(it.reason);
   for (const Case& it : response_cases()) reached.insert(it.reason);
   std::set<std::string> names;
-#define SLUICE_REFUSAL(name, status, text)                         \
-  CHECK_MESSAGE(reached.count(Refusal::name) == 1, #name);         \
-  CHECK(name_of(Refusal::name) == std::string_view(#name));        \
-  CHECK(text_of(Refusal::name) == std::string_view(text));         \
-  CHECK(status_of_request(Refusal::name) == status);               \
+#define SLUICE_REFUSAL(name, status, text)                  \
+  CHECK_MESSAGE(reached.count(Refusal::name) == 1, #name);  \
+  CHECK(name_of(Refusal::name) == std::string_view(#name)); \
+  CHECK(text_of(Refusal::name) == std::string_view(text));  \
+  CHECK(status_of_request(Refusal::name) == status);        \
   names.insert(#name);
 #include "http/refusal.def"
 #undef SLUICE_REFUSAL
@@ -276,7 +280,9 @@ TEST_CASE("statuses of refused requests are those of RFC 9110 and RFC 6585") {
 }
 
 TEST_CASE("each limit lets through what is just at it") {
-  const auto is_read = [](const std::string& request) { return read_requests(request).lines.front().starts_with("head"); };
+  const auto is_read = [](const std::string& request) {
+    return read_requests(request).lines.front().starts_with("head");
+  };
   CHECK(is_read(head_of(limits::http_head_bytes_max)));
   CHECK(is_read(line("GET /" + std::string(limits::http_target_bytes_max - 1, 'x') + " HTTP/1.1")));
   CHECK(is_read(line(std::string(limits::http_method_bytes_max, 'M') + " / HTTP/1.1")));
@@ -292,7 +298,8 @@ TEST_CASE("each limit lets through what is just at it") {
   CHECK(is_complete(chunks("0\r\n" + fields(limits::http_headers_max) + "\r\n")));
   std::string interim;
   for (size_t i = 0; i < limits::http_interim_max; ++i) interim += "HTTP/1.1 103 Early Hints\r\n\r\n";
-  CHECK(read_responses(with("X: y"), interim + "HTTP/1.1 204 No Content\r\n\r\n").lines.back() == "finish:idle");
+  CHECK(read_responses(with("X: y"), interim + "HTTP/1.1 204 No Content\r\n\r\n").lines.back() ==
+        "finish:idle");
 }
 
 TEST_CASE("a reader that has refused says so for ever") {
