@@ -363,8 +363,11 @@ Refusal Parser::refusal_in(std::span<const uint8_t> piece) {
   const bool is_inside = at >= chars(piece) && at < chars(piece) + piece.size();
   const bool is_known = row.points != Points::elsewhere && is_inside;
   const Refusal refusal = is_known ? by_byte(row.refusal, static_cast<uint8_t>(*at)) : row.refusal;
-  if (kind_ == Kind::response && !has_version_ && refusal == Refusal::bad_start_line)
-    return Refusal::not_http;
+  if (!has_version_) {
+    const bool is_start = refusal == Refusal::bad_start_line || refusal == Refusal::bad_target;
+    if (kind_ == Kind::response) return refusal == Refusal::bad_start_line ? Refusal::not_http : refusal;
+    return is_start ? refusal : Refusal::bad_version;  // a header field already: HTTP/0.9
+  }
   return phase_ == Phase::trailers && is_about_framing(refusal) ? Refusal::bad_trailer : refusal;
 }
 
