@@ -55,7 +55,7 @@ constexpr Row rows[] = {
     {"Unexpected whitespace after header value", Refusal::folded_header},
     {"Invalid header field char", Refusal::bad_header_name, Points::behind_it},
     {"Invalid header token", Refusal::bad_header_name, Points::at_it},
-    {"Invalid header value char", Refusal::bad_header_value, Points::at_it},
+    {"Invalid header value char", Refusal::bad_header_value},
     {"Missing expected CR after header value", Refusal::bare_lf},
     {"Missing expected LF after header value", Refusal::bare_cr},
     {"Expected LF after headers", Refusal::bare_cr},
@@ -105,10 +105,9 @@ Row row_of(llhttp_errno_t error, std::string_view text) {
 /// More exactly, by the byte that could not stand where it stood.
 Refusal by_byte(Refusal refusal, uint8_t byte) {
   const bool is_name = refusal == Refusal::bad_header_name;
-  const bool is_value = refusal == Refusal::bad_header_value;
   if (is_name && (byte == ' ' || byte == '\t')) return Refusal::space_before_colon;
-  if ((is_name || refusal == Refusal::bad_start_line) && byte == '\n') return Refusal::bare_lf;
-  return (is_name || is_value) && byte == 0 ? Refusal::nul : refusal;
+  const bool is_line_end = byte == '\n' && (is_name || refusal == Refusal::bad_start_line);
+  return is_line_end ? Refusal::bare_lf : refusal;
 }
 
 /// Fields of a trailer section that llhttp refuses because they would be wrong in a head, too.
