@@ -164,8 +164,9 @@ bench:  ## sluice beside haproxy, nginx, squid, sslsplit and no proxy (root): BE
 	tests/bench/run --build $(BUILD)
 
 .PHONY: tidy
-tidy: | deps-ready  ## clang-tidy over src/, every finding an error (.clang-tidy says which)
+tidy: | deps-ready  ## shellcheck over the scripts, clang-tidy over src/; every finding an error (.clang-tidy says which)
 	deps/install packages tidy
+	shellcheck .ci/run deps/install kernel-setup/sluice-kernel-setup $(addprefix packaging/debian/,postinst postrm prerm)
 	printf '%s\n' $(SRC) tests/fuzz/driver.cc | xargs -P $(shell nproc) \
 	  -I{} clang-tidy -quiet {} -- $(CPPFLAGS) -std=c++20 2>/dev/null  # stderr only counts what it left out
 
