@@ -314,8 +314,10 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   ++at.world.counters.responses_refused;
   at.session.detail = http::name_of(refusal);
   Exchange& state = at.state;
+  // Nothing was asked: an origin that says why it closes (408, for instance). No response is cut by passing that on.
+  if (state.outstanding.empty()) return say_goodbye(at, CloseReason::response_refused, {});
   // Before a response's head has been passed on, the client can be told in words.
-  if (state.outstanding.empty() || state.outstanding.front().status != 0)
+  if ( state.outstanding.front().status != 0)
     return close(at.session, CloseReason::response_refused, Farewell::reset, at.session.detail);
   http::Audience audience;
   audience.version_minor = state.outstanding.front().version_minor;
