@@ -125,8 +125,8 @@ std::string Endpoint::to_string() const {
   return (address.is_v4() ? host : "[" + host + "]") + ":" + std::to_string(port);
 }
 
-std::optional<Cidr> Cidr::parse(std::string_view text, std::optional<Cidr>* meant) {
-  if (meant) meant->reset();
+std::optional<Cidr> Cidr::parse(std::string_view text, bool* has_host_bits) {
+  if (has_host_bits) *has_host_bits = false;
   const size_t slash = text.find('/');
   const auto address = IpAddress::parse(text.substr(0, slash));
   if (!address) return std::nullopt;
@@ -137,10 +137,11 @@ std::optional<Cidr> Cidr::parse(std::string_view text, std::optional<Cidr>* mean
     if (!given || *given > 128 - base) return std::nullopt;
     bits = base + *given;
   }
-  const Cidr network{masked(*address, bits), static_cast<uint8_t>(bits)};
-  if (network.network == *address) return network;
-  if (meant) *meant = network;
-  return std::nullopt;
+  if (masked(*address, bits) != *address) {
+    if (has_host_bits) *has_host_bits = true;
+    return std::nullopt;
+  }
+  return Cidr{*address, static_cast<uint8_t>(bits)};
 }
 
 bool Cidr::contains(const IpAddress& address) const { return masked(address, prefix_bits) == network; }

@@ -45,10 +45,7 @@ void RequestHead::clear() {
   headers = std::move(kept);
 }
 
-void RequestHead::release() {
-  headers.release();
-  clear();
-}
+void RequestHead::release() { *this = RequestHead(); }
 
 void ResponseHead::clear() {
   Headers kept = std::move(headers);
@@ -57,9 +54,6 @@ void ResponseHead::clear() {
   headers = std::move(kept);
 }
 
-void ResponseHead::release() {
-  headers.release();
-  clear();
-}
+void ResponseHead::release() { *this = ResponseHead(); }
 
 }  // namespace sluice::http

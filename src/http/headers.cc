@@ -104,8 +104,8 @@ void Headers::clear() {
 }
 
 void Headers::release() {
-  std::string().swap(arena_);  // assigning an empty one would keep the memory
-  std::vector<Slot>().swap(slots_);
+  arena_ = std::string();
+  slots_ = std::vector<Slot>();
 }
 
 size_t Headers::bytes_held() const {

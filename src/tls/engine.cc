@@ -153,7 +153,7 @@ int64_t seconds_since_boot() {
   return now.tv_sec;
 }
 
-std::shared_ptr<const Chain> copy_chain(const WOLFSSL_X509_STORE_CTX& store) {
+std::shared_ptr<Chain> copy_chain(const WOLFSSL_X509_STORE_CTX& store) {
   auto chain = std::make_shared<Chain>();
   chain->certificates.reserve(static_cast<size_t>(store.totalCerts));
   std::vector<uint8_t> hashed;
@@ -193,10 +193,19 @@ int EngineCallbacks::collect_chain(int, WOLFSSL_X509_STORE_CTX* store) {
   return 1;
 }
 
-/// wolfSSL has read a CertificateRequest and would answer it next. Negative: stop here.
+/// `index`: which certificate of the chain it is for. 0: go on.
+int EngineCallbacks::staple_came(WOLFSSL* ssl, int, unsigned char* response, unsigned int size, unsigned int index,
+                                 void*) {
+  auto& state = static_cast<Engine::Wire*>(wolfSSL_GetIOReadCtx(ssl))->state;
+  if (index == 0 && state.chain) state.chain->stapled_ocsp.assign(response, response + size);
+  return 0;
+}
+
+/// wolfSSL has read a CertificateRequest and would answer it next. 0: stop here, with an alert, which classify() takes back.
+/// (A negative number means "later", and 5.9 then calls this again for ever.)
 int EngineCallbacks::certificate_asked(WOLFSSL* ssl, void*) {
   static_cast<Engine::Wire*>(wolfSSL_GetIOReadCtx(ssl))->state.client_certificate_asked = true;
-  return -1;
+  return 0;
 }
 
 int EngineCallbacks::ticket_came(WOLFSSL* ssl, const unsigned char*, int, void*) {
@@ -284,7 +293,7 @@ Status Engine::classify(int result, Bytes& output, size_t output_before) {
   return Status::failed;
 }
 
-Fault Engine::fault_of(int code, uint8_t& alert) {
+Fault Engine::fault_of(int code, uint8_t& alert) const {
   constexpr int close_notify_alert = 0;
   constexpr int user_canceled_alert = 90;
   // An alert that came is the reason, also where wolfSSL names another: it calls an unencrypted one a parse
@@ -331,6 +340,8 @@ Status Engine::handshake(std::span<const uint8_t>& input, Bytes& output) {
   if (state_.complete) return Status::ok;
   const Status status = tls_call(input, output, [&] { return wolfSSL_negotiate(ssl_); });
   state_.complete = status == Status::ok;
+  // A TLS 1.2 session may also be found again by its id, without a ticket.
+  if (state_.complete && state_.chain && wolfSSL_GetVersion(ssl_) == WOLFSSL_TLSV1_2) state_.ticket_came = true;
   return status;
 }
 

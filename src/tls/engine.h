@@ -114,7 +114,7 @@ class Engine {
     bool client_certificate_asked = false;
     bool ticket_came = false;
     uint8_t ticket_depth = 0;  // how many resumptions led to this connection
-    std::shared_ptr<const Chain> chain;
+    std::shared_ptr<Chain> chain;
   };
 
   explicit Engine(WOLFSSL* ssl) : ssl_(ssl) {}
@@ -129,7 +129,7 @@ class Engine {
   template <class Call>
   Status tls_call(std::span<const uint8_t>& input, Bytes& output, Call call);
   Status classify(int result, Bytes& output, size_t output_before);
-  Fault fault_of(int code, uint8_t& alert);
+  Fault fault_of(int code, uint8_t& alert) const;
 };
 
 /// A session that an origin may resume: opaque, with the secrets in it. Owns a reference; one thread.
@@ -164,7 +164,7 @@ class OriginEngine : public Engine {
 
   /// What the origin sent. Any chain is accepted here: judging it is the caller's. Null before it has come,
   /// and when the session was resumed.
-  [[nodiscard]] const std::shared_ptr<const Chain>& chain() const { return state_.chain; }
+  [[nodiscard]] std::shared_ptr<const Chain> chain() const { return state_.chain; }
 
   /// A session to resume later, if one has come since the last call: look after the handshake, and after each
   /// read (TLS 1.3 sends tickets then).

@@ -13,6 +13,8 @@ struct EngineCallbacks {
   static int receive(WOLFSSL* ssl, char* buffer, int size, void* wire);
   static int send(WOLFSSL* ssl, char* buffer, int size, void* wire);
   static int collect_chain(int verified, WOLFSSL_X509_STORE_CTX* store);
+  static int staple_came(WOLFSSL* ssl, int error, unsigned char* response, unsigned int size, unsigned int index,
+                         void* unused);
   static int certificate_asked(WOLFSSL* ssl, void* unused);
   static int ticket_came(WOLFSSL* ssl, const unsigned char* ticket, int size, void* unused);
   static int ticket(WOLFSSL* ssl, unsigned char key_name[WOLFSSL_TICKET_NAME_SZ],

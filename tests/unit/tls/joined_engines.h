@@ -22,6 +22,7 @@
 #include "tls/context.h"
 #include "tls/engine.h"
 #include "tls/tickets.h"
+#include "unit/tls/raw_peer.h"
 
 namespace sluice::tls::testing {
 
@@ -130,6 +131,25 @@ inline Outcome shake_hands(Engine& client, Engine& server, Wire& to_client, Wire
     if (to_client.bytes.empty() && to_server.bytes.empty()) break;
   }
   return outcome;
+}
+
+/// The same for an engine and a peer that is wolfSSL alone.
+inline Status shake_hands(Engine& engine, RawPeer& peer, Wire& to_engine) {
+  Status status = Status::want_input;
+  const auto take = [&] {
+    to_engine.bytes.insert(to_engine.bytes.end(), peer.output.begin(), peer.output.end());
+    peer.output.clear();
+  };
+  for (int round = 0; round < 20; ++round) {
+    status = to_engine.feed([&](auto& input) { return engine.handshake(input, peer.input); });
+    if (status == Status::failed || status == Status::closed) break;
+    const int result = peer.handshake();
+    take();
+    if (result != 0 && result != 1) break;  // its alert is for the caller to deliver
+    if (status == Status::ok && result == 1) break;
+    if (to_engine.bytes.empty() && peer.input.empty()) break;
+  }
+  return status;
 }
 
 /// Reads what has come; the plain text is appended to `plain`.
