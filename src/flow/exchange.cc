@@ -442,6 +442,8 @@ Next client_ended(const View& at, bool clean) {
   switch (state.requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
     case http::Ending::raw:
+      // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
+      if (!clean && state.origin_ended) return close(at.session, CloseReason::finished, Farewell::reset_after_delivery);
       if (!clean) return cut_off(at, CloseReason::client_truncated);
       at.pair.origin.end_writing();
       return Next::go;
