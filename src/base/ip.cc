@@ -125,8 +125,8 @@ std::string Endpoint::to_string() const {
   return (address.is_v4() ? host : "[" + host + "]") + ":" + std::to_string(port);
 }
 
-std::optional<Cidr> Cidr::parse(std::string_view text, bool* has_host_bits) {
-  if (has_host_bits) *has_host_bits = false;
+std::optional<Cidr> Cidr::parse(std::string_view text, std::optional<Cidr>* meant) {
+  if (meant) meant->reset();
   const size_t slash = text.find('/');
   const auto address = IpAddress::parse(text.substr(0, slash));
   if (!address) return std::nullopt;
@@ -137,11 +137,10 @@ std::optional<Cidr> Cidr::parse(std::string_view text, bool* has_host_bits) {
     if (!given || *given > 128 - base) return std::nullopt;
     bits = base + *given;
   }
-  if (masked(*address, bits) != *address) {
-    if (has_host_bits) *has_host_bits = true;
-    return std::nullopt;
-  }
-  return Cidr{*address, static_cast<uint8_t>(bits)};
+  const Cidr network{masked(*address, bits), static_cast<uint8_t>(bits)};
+  if (network.network == *address) return network;
+  if (meant) *meant = network;
+  return std::nullopt;
 }
 
 bool Cidr::contains(const IpAddress& address) const { return masked(address, prefix_bits) == network; }

@@ -53,8 +53,8 @@ struct Cidr {
   uint8_t prefix_bits = 128;
 
   /// "192.0.2.0/24", "2001:db8::/32", or a bare address (a network of one). Fails when bits past the prefix are set:
-  /// `has_host_bits`, if given, is then true, so that a caller can say so.
-  [[nodiscard]] static std::optional<Cidr> parse(std::string_view text, bool* has_host_bits = nullptr);
+  /// `meant`, if given, is then the network without them, so that a caller can name it; otherwise it is nullopt.
+  [[nodiscard]] static std::optional<Cidr> parse(std::string_view text, std::optional<Cidr>* meant = nullptr);
   [[nodiscard]] bool contains(const IpAddress& address) const;
   [[nodiscard]] std::string to_string() const;
 

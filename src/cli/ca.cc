@@ -56,11 +56,11 @@ std::optional<std::string> domain_of(std::string text) {
 /// Null, or what is wrong.
 std::optional<std::string> read_only_for(const std::vector<std::string>& texts, tls::RootRequest& request) {
   for (const std::string& text : texts) {
-    bool has_host_bits = false;
-    if (const auto network = Cidr::parse(text, &has_host_bits)) {
+    std::optional<Cidr> meant;
+    if (const auto network = Cidr::parse(text, &meant)) {
       request.networks.push_back(*network);
-    } else if (has_host_bits) {
-      return fmt::format("--only-for {}: bits are set past the prefix", text);
+    } else if (meant) {
+      return fmt::format("--only-for {}: bits are set past the prefix; its network is {}", text, meant->to_string());
     } else if (const auto domain = domain_of(text)) {
       request.domains.push_back(*domain);
     } else {

@@ -56,6 +56,7 @@ std::optional<int64_t> parse_utc(std::string_view text) {
 /// Whether the gateway saw bytes that are no ClientHello, or none at all.
 FirstBytes first_bytes_without_hello(std::string_view close, std::string_view detail) {
   if (close == "hello_timeout") return Silence{};
+  if (close == "request_refused" || close == "response_refused") return Unseen{};  // the detail is HTTP's
   constexpr std::pair<std::string_view, hello::Malformed> rows[] = {
 #define SLUICE_MALFORMED(name, text) {#name, hello::Malformed::name},
 #include "hello/malformed.def"

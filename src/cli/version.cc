@@ -12,6 +12,7 @@
 #include <toml++/impl/version.h>
 #endif
 
+#include "http/about.h"
 #include "io/about.h"
 #include "tls/about.h"
 
@@ -73,6 +74,7 @@ std::string version_text() {
   };
   line("wolfSSL", fmt::format("{}: {}", tls::library_version(), tls::features()));
   line("accelerations", tls::accelerations());
+  line("llhttp", http::llhttp_version());
   line("liburing", io::liburing_version());
   line("libpcap", libpcap_version());
   if (const std::string re2 = loaded_library("libre2.so"); !re2.empty()) line("RE2", re2);

@@ -50,19 +50,17 @@ bool looks_like_address(std::string_view text) {
 }
 
 bool network_of(std::string_view text, Cidr& network, std::string& error) {
-  bool has_host_bits = false;
-  if (const auto parsed = Cidr::parse(text, &has_host_bits)) {
+  std::optional<Cidr> meant;
+  if (const auto parsed = Cidr::parse(text, &meant)) {
     network = *parsed;
     return true;
   }
-  error =
-      has_host_bits
-          ? fmt::format(
-                "'{}' has bits set behind its prefix: a network is its first address, \"10.20.0.0/16\"", text)
-          : fmt::format(
-                "'{}' is not an address; allowed are \"192.0.2.7\", \"2001:db8::7\" and networks "
-                "(\"192.0.2.0/24\", \"2001:db8::/32\")",
-                text);
+  error = meant ? fmt::format("'{}' has bits set behind its prefix; its network is \"{}\"", text,
+                              meant->to_string())
+                : fmt::format(
+                      "'{}' is not an address; allowed are \"192.0.2.7\", \"2001:db8::7\" and networks "
+                      "(\"192.0.2.0/24\", \"2001:db8::/32\")",
+                      text);
   return false;
 }
 

@@ -48,9 +48,13 @@ struct Exchange {
   http::Framing framing_down = http::Framing::none;
   std::vector<Request> outstanding;  // the oldest first
   std::vector<uint8_t> held;         // plain bytes of the client that must wait for a response
-  std::string page;                  // Mode::page: the sentence
-  std::string answer;                // our own last word, once what is outstanding has been answered
-  Request refused;                   // whom it answers, for the record
+  /// Our own last word, said once what is outstanding has been answered.
+  struct Answer {
+    std::string text;
+    Request request;  // whom it answers, for the record
+  };
+  std::unique_ptr<Answer> answer;     // apart, because an idle connection has none
+  std::unique_ptr<std::string> page;  // Mode::page: the sentence
   bool client_ended = false;
   bool origin_ended = false;
   bool client_is_done = false;  // it said that there is no further request, or has been refused
@@ -193,8 +197,7 @@ Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status
   state.held = {};
   request.status = status;
   state.reason = reason;
-  state.refused = std::move(request);
-  state.answer = std::move(answer);
+  state.answer = std::make_unique<Exchange::Answer>(Exchange::Answer{std::move(answer), std::move(request)});
   return Next::go;
 }
 
@@ -236,7 +239,7 @@ Next on_request(const View& at, Outlet& outlet) {
   http::RequestHead& head = state.requests.head();
   Exchange::Request request = describe(at, head);
   if (state.mode == Exchange::Mode::page)
-    return answer_with_page(at, head, std::move(request), 502, state.page, CloseReason::origin_cert_invalid);
+    return answer_with_page(at, head, std::move(request), 502, *state.page, CloseReason::origin_cert_invalid);
   if (head.is_connect())
     return answer_with_page(at, head, std::move(request), 405, "This is no proxy port.", CloseReason::request_refused);
   if (!is_directed_here(at, head.host()))
@@ -263,7 +266,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
   ByteReader in(plain);
   for (;;) {
     // A head takes one more place among the outstanding; nothing behind an answer of our own is read.
-    if (!state.answer.empty() || state.closing) return outlet.finish() ? Next::go : out_of_memory(at.session);
+    if (state.answer != nullptr || state.closing) return outlet.finish() ? Next::go : out_of_memory(at.session);
     if (state.requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
     const http::Event event = state.requests.next(in);
     switch (event.kind) {
@@ -311,8 +314,10 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   ++at.world.counters.responses_refused;
   at.session.detail = http::name_of(refusal);
   Exchange& state = at.state;
+  // Nothing was asked: an origin that says why it closes (408, for instance). No response is cut by passing that on.
+  if (state.outstanding.empty()) return say_goodbye(at, CloseReason::response_refused, {});
   // Before a response's head has been passed on, the client can be told in words.
-  if (state.outstanding.empty() || state.outstanding.front().status != 0)
+  if ( state.outstanding.front().status != 0)
     return close(at.session, CloseReason::response_refused, Farewell::reset, at.session.detail);
   http::Audience audience;
   audience.version_minor = state.outstanding.front().version_minor;
@@ -442,8 +447,6 @@ Next client_ended(const View& at, bool clean) {
   switch (state.requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
     case http::Ending::raw:
-      // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
-      if (!clean && state.origin_ended) return close(at.session, CloseReason::finished, Farewell::reset_after_delivery);
       if (!clean) return cut_off(at, CloseReason::client_truncated);
       at.pair.origin.end_writing();
       return Next::go;
@@ -482,7 +485,7 @@ Next origin_ended(const View& at, bool clean) {
       state.outstanding.clear();
       return say_goodbye(at, CloseReason::finished, {});
     }
-    case http::Ending::idle: return state.answer.empty() ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
+    case http::Ending::idle: return state.answer == nullptr ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
   }
   SLUICE_CHECK(false);
 }
@@ -527,8 +530,7 @@ Next wire_ended(const View& at, Channel& from) {
 
 uint64_t limit_us(const View& at) {
   const config::Limits& limits = at.session.ruling->config->limits;
-  if (at.state.closing) return limits::linger_ms * 1000ull;
-  const bool half_closed = at.state.client_ended || at.state.origin_ended;
+  const bool half_closed = at.state.closing || at.state.client_ended || at.state.origin_ended;
   return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
 }
 
@@ -561,7 +563,10 @@ Next on_timer(const View& at) {
 /// Sends what waits; watches a socket that is full.
 Next flush(const View& at, Channel& channel, io::Op& op) {
   int sys_errno = 0;
-  switch (channel.flush(sys_errno)) {
+  const uint64_t sent_before = channel.sent_bytes();
+  const Channel::Flush outcome = channel.flush(sys_errno);
+  if (channel.sent_bytes() != sent_before) at.session.active_us = at.world.kernel.now_us();
+  switch (outcome) {
     case Channel::Flush::done: return Next::go;
     case Channel::Flush::blocked:
       if (!op.in_flight) at.world.kernel.poll(op, channel.fd(), POLLOUT);
@@ -586,16 +591,16 @@ Next resume_held(const View& at) {
 /// Our own answer, when its turn has come.
 Next answer_now(const View& at) {
   Exchange& state = at.state;
-  if (state.answer.empty() || state.closing || !state.outstanding.empty()) return Next::go;
-  const std::string answer = std::exchange(state.answer, {});
-  log(at, state.refused);
-  return say_goodbye(at, state.reason, answer);
+  if (state.answer == nullptr || state.closing || !state.outstanding.empty()) return Next::go;
+  const auto answer = std::exchange(state.answer, nullptr);
+  log(at, answer->request);
+  return say_goodbye(at, state.reason, answer->text);
 }
 
 bool is_over(const Exchange& state) {
   if (state.mode == Exchange::Mode::raw) return state.client_ended && state.origin_ended;
   if (state.requests.finish() == http::Ending::raw) return state.client_ended && state.origin_ended;
-  return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer.empty();
+  return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer == nullptr;
 }
 
 /// After every event: send, see whether it is over, and ask for what comes next.
@@ -620,7 +625,7 @@ Next settle(const View& at) {
 
   const bool origin_full = at.pair.origin.is_blocked();
   const bool client_full = at.pair.client.is_blocked();
-  const bool client_waits = state.undecided || !state.held.empty() || !state.answer.empty() || (state.client_is_done && state.requests.is_idle());
+  const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.requests.is_idle());
   if (!state.client_ended && !origin_full && !client_full && !client_waits && !at.session.up.in_flight)
     at.world.kernel.receive(at.session.up, at.session.client_fd);
   if (state.mode != Exchange::Mode::page && !state.origin_ended && !client_full && !at.session.down.in_flight)
@@ -639,7 +644,7 @@ Next drain(const View& at, Channel& from, Channel& to) {
     if (const Next next = flush(at, to, op); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
     const bool waits = from.side() == Side::client && (at.state.undecided || !at.state.held.empty());
-    if (to.is_blocked() || ended || waits || at.state.closing || !at.state.answer.empty()) return Next::go;
+    if (to.is_blocked() || ended || waits || at.state.closing || at.state.answer != nullptr) return Next::go;
     const ssize_t read = at.world.kernel.receive_now(from.fd(), at.world.scratch);
     if (read == -EINTR) continue;
     if (read <= 0) return Next::go;  // the receive that follows tells what it is
@@ -683,7 +688,7 @@ Next enter(const View& at, std::span<const uint8_t> client_wire, std::span<const
 void log_unanswered(Session& session) {
   const View at = view_of(session);
   for (const Exchange::Request& request : at.state.outstanding) log(at, request);
-  if (!at.state.answer.empty()) log(at, at.state.refused);
+  if (at.state.answer != nullptr) log(at, at.state.answer->request);
 }
 
 Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
@@ -692,7 +697,7 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
   exchange->kept_alive = session.ruling->config->limits.keepalive_ms == 0;
   if (!session.ruling->config->policy->inspects(session.decision.tls_rule)) exchange->mode = Exchange::Mode::raw;
   if (!page.empty()) exchange->mode = Exchange::Mode::page;
-  exchange->page = std::move(page);
+  if (!page.empty()) exchange->page = std::make_unique<std::string>(std::move(page));
   session.step = Step::exchange;
   session.room.emplace<ExchangeRoom>(ExchangeRoom{std::move(pair), std::move(exchange)});
   return enter(view_of(session), client_wire, origin_wire);

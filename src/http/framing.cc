@@ -228,7 +228,7 @@ std::optional<Refusal> settle(RequestHead& head) {
   head.connection_named = said.keep_alive;
   head.expects_continue = said.version_minor != 0 && said.expects_continue;
   head.upgrade = said.version_minor != 0 && said.option_upgrade && said.upgrade;
-  head.trailers_wanted = said.trailers_wanted;
+  head.trailers_wanted = said.version_minor != 0 && said.trailers_wanted;
   if (const auto refusal = settle_target(head)) return refusal;
   return settle_host(head, said);
 }
@@ -245,6 +245,7 @@ std::optional<Refusal> settle(ResponseHead& head, RequestKind request) {
   const bool is_switch = head.status == 101;
   if (is_switch && !(request.upgrade && said.upgrade)) return Refusal::unexpected_upgrade;
   head.upgraded = is_switch || (request.is_connect && head.status / 100 == 2);
+  if (head.status < 200 || head.upgraded) head.keep_alive = true;  // they say nothing of the connection's end
   const bool is_bodiless = head.status < 200 || head.status == 204 || head.status == 304;
   if (is_bodiless || head.upgraded || request.is_head) {
     head.framing = Framing::none;

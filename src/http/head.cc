@@ -45,7 +45,10 @@ void RequestHead::clear() {
   headers = std::move(kept);
 }
 
-void RequestHead::release() { *this = RequestHead(); }
+void RequestHead::release() {
+  headers.release();
+  clear();
+}
 
 void ResponseHead::clear() {
   Headers kept = std::move(headers);
@@ -54,6 +57,9 @@ void ResponseHead::clear() {
   headers = std::move(kept);
 }
 
-void ResponseHead::release() { *this = ResponseHead(); }
+void ResponseHead::release() {
+  headers.release();
+  clear();
+}
 
 }  // namespace sluice::http

@@ -104,8 +104,8 @@ void Headers::clear() {
 }
 
 void Headers::release() {
-  arena_ = std::string();
-  slots_ = std::vector<Slot>();
+  std::string().swap(arena_);  // assigning an empty one would keep the memory
+  std::vector<Slot>().swap(slots_);
 }
 
 size_t Headers::bytes_held() const {

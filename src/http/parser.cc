@@ -27,16 +27,19 @@ constexpr auto token_table = [] {
   return table;
 }();
 
-/// llhttp's texts, because its numbers lump together what is told apart here. The byte that it met decides
-/// the rest.
+/// Where llhttp points when it refuses: seen from the byte that could not stand where it stood.
+enum class Points : uint8_t { elsewhere, at_it, behind_it };
+
+/// llhttp's texts, because its numbers lump together what is told apart here. That byte decides the rest.
 struct Row {
   std::string_view text;
   Refusal refusal;
+  Points points = Points::elsewhere;
 };
 constexpr Row rows[] = {
     {"Expected HTTP/", Refusal::bad_start_line},
     {"Expected space after method", Refusal::bad_method},
-    {"Expected CRLF after version", Refusal::bad_start_line},
+    {"Expected CRLF after version", Refusal::bad_start_line, Points::behind_it},
     {"Expected space after version", Refusal::bad_start_line},
     {"Invalid HTTP version", Refusal::bad_version},
     {"Invalid major version", Refusal::bad_version},
@@ -50,8 +53,8 @@ constexpr Row rows[] = {
     {"Missing expected CR after response line", Refusal::bare_lf},
     {"Unexpected space after start line", Refusal::folded_header},
     {"Unexpected whitespace after header value", Refusal::folded_header},
-    {"Invalid header field char", Refusal::bad_header_name},
-    {"Invalid header token", Refusal::bad_header_name},
+    {"Invalid header field char", Refusal::bad_header_name, Points::behind_it},
+    {"Invalid header token", Refusal::bad_header_name, Points::at_it},
     {"Invalid header value char", Refusal::bad_header_value},
     {"Missing expected CR after header value", Refusal::bare_lf},
     {"Missing expected LF after header value", Refusal::bare_cr},
@@ -91,22 +94,20 @@ Refusal refusal_of_number(llhttp_errno_t error) {
   return Refusal::bad_start_line;
 }
 
-Refusal refusal_of_text(llhttp_errno_t error, std::string_view text) {
+Row row_of(llhttp_errno_t error, std::string_view text) {
   for (const Row& row : rows) {
-    if (row.text == text) return row.refusal;
+    if (row.text == text) return row;
   }
   const bool is_extension = text.find("chunk extension") != std::string_view::npos;
-  return is_extension ? Refusal::bad_chunk_extension : refusal_of_number(error);
+  return {text, is_extension ? Refusal::bad_chunk_extension : refusal_of_number(error)};
 }
 
-/// The same with a look at the byte that could not stand where it stood.
-Refusal refusal_of(llhttp_errno_t error, std::string_view text, uint8_t byte) {
-  const Refusal refusal = refusal_of_text(error, text);
+/// More exactly, by the byte that could not stand where it stood.
+Refusal by_byte(Refusal refusal, uint8_t byte) {
   const bool is_name = refusal == Refusal::bad_header_name;
-  const bool is_value = refusal == Refusal::bad_header_value;
   if (is_name && (byte == ' ' || byte == '\t')) return Refusal::space_before_colon;
-  if ((is_name || refusal == Refusal::bad_start_line) && byte == '\n') return Refusal::bare_lf;
-  return (is_name || is_value) && byte == 0 ? Refusal::nul : refusal;
+  const bool is_line_end = byte == '\n' && (is_name || refusal == Refusal::bad_start_line);
+  return is_line_end ? Refusal::bare_lf : refusal;
 }
 
 /// Fields of a trailer section that llhttp refuses because they would be wrong in a head, too.
@@ -356,12 +357,16 @@ Refusal Parser::refusal_past_allowance() const {
 
 Refusal Parser::refusal_in(std::span<const uint8_t> piece) {
   llhttp_t* const llhttp = llhttp_in(llhttp_);
-  const char* const at = llhttp_get_error_pos(llhttp);
+  const Row row = row_of(llhttp_get_errno(llhttp), llhttp_get_error_reason(llhttp));
+  const char* const at = llhttp_get_error_pos(llhttp) - (row.points == Points::behind_it ? 1 : 0);
   const bool is_inside = at >= chars(piece) && at < chars(piece) + piece.size();
-  const uint8_t byte = is_inside ? static_cast<uint8_t>(*at) : uint8_t{0xff};
-  const Refusal refusal = refusal_of(llhttp_get_errno(llhttp), llhttp_get_error_reason(llhttp), byte);
-  if (kind_ == Kind::response && !has_version_ && refusal == Refusal::bad_start_line)
-    return Refusal::not_http;
+  const bool is_known = row.points != Points::elsewhere && is_inside;
+  const Refusal refusal = is_known ? by_byte(row.refusal, static_cast<uint8_t>(*at)) : row.refusal;
+  if (!has_version_) {
+    const bool is_start = refusal == Refusal::bad_start_line || refusal == Refusal::bad_target;
+    if (kind_ == Kind::response) return refusal == Refusal::bad_start_line ? Refusal::not_http : refusal;
+    return is_start ? refusal : Refusal::bad_version;  // a header field already: HTTP/0.9
+  }
   return phase_ == Phase::trailers && is_about_framing(refusal) ? Refusal::bad_trailer : refusal;
 }
 

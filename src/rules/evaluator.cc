@@ -41,17 +41,11 @@ void Evaluator::hold(SetId groups) {
 
 void Evaluator::hold_texts(const Policy::Texts& texts, std::string_view text) {
   if (texts.empty() || text.empty() || text.size() > NameTable::name_bytes_max) return;
-  // The hash loads whole words, so the text needs readable bytes before it.
-  std::array<char, NameHash::padding_bytes + NameTable::name_bytes_max> copy;
-  std::fill_n(copy.begin(), NameHash::padding_bytes, '\0');
-  char* const name =
-      std::copy(text.begin(), text.end(), copy.begin() + NameHash::padding_bytes) - text.size();
-  text = {name, text.size()};
-  if (!texts.exact.empty()) hold(texts.exact.find(policy_->hash_.of_text(text), text));
+  if (!texts.exact.empty()) hold(texts.exact.find(policy_->hash_.of(text), text));
   for (const uint8_t length : texts.prefix_lengths) {
     if (length > text.size()) break;
     const std::string_view front = text.substr(0, length);
-    hold(texts.prefixes.find(policy_->hash_.of_text(front), front));
+    hold(texts.prefixes.find(policy_->hash_.of(front), front));
   }
 }
 

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "rules/host_pattern.h"
@@ -41,46 +40,31 @@ class HostTable {
   void find(std::string_view host, const SetPool& sets, Sink&& sink) const {
     if (names_.empty() || host.empty()) return;
     if (host.back() == '.') host.remove_suffix(1);
-    const bool cut = host.size() > host_bytes;
-    if (cut) host = host.substr(host.size() - host_bytes);
+    if (host.empty()) return;
+    const bool cut = host.size() > HostHashes::host_bytes_max;
+    if (cut) host = host.substr(host.size() - HostHashes::host_bytes_max);
 
-    std::array<char, NameHash::padding_bytes + host_bytes> copy;
-    std::memset(copy.data(), 0, NameHash::padding_bytes);
-    char* const name = copy.data() + NameHash::padding_bytes;
-    for (size_t i = 0; i < host.size(); ++i) name[i] = to_lower(host[i]);
-
-    constexpr size_t batch = 8;  // labels; nearly every name has fewer
-    std::array<uint64_t, batch> hashes;
-    std::array<uint32_t, batch> starts;
-    NameHash::State state = hash_.begin();
-    size_t end = host.size();
-    for (bool more = true; more;) {
-      size_t count = 0;
-      while (more && count < batch) {
-        size_t start = end;
-        while (start > 0 && name[start - 1] != '.') --start;
-        if (start == 0 && cut) {
-          more = false;  // a part of a label: no pattern can begin here
-          break;
-        }
-        state.label({name + start, end - start});
-        hashes[count] = state.finish();
-        starts[count] = static_cast<uint32_t>(start);
-        names_.prefetch(hashes[count]);
-        ++count;
-        more = start > 0;
-        end = start - 1;
-      }
-      // Not for the last label: "com" is hardly ever in a list, and the CPU can fetch only so many lines at a
-      // time.
-      for (size_t i = count > 1 ? 1 : 0; i < count; ++i) names_.prefetch_names(hashes[i]);
-      for (size_t i = 0; i < count; ++i) {
-        const SetId set = names_.find(hashes[i], {name + starts[i], host.size() - starts[i]});
-        if (set == set_empty) continue;
-        const uint32_t wanted = starts[i] == 0 ? matches_apex : matches_below;
-        for (const uint32_t element : sets.of(set))
-          if ((element & wanted) != 0) sink(element >> 2);
-      }
+    const HostHashes name(hash_, host);
+    struct Probe {
+      uint64_t hash;
+      size_t start;
+    };
+    std::array<Probe, HostHashes::host_bytes_max + 1> probes;
+    size_t count = 0;
+    name.each([&](size_t start, uint64_t hash) {
+      if (start == 0 && cut) return;  // a part of a label: no pattern can begin here
+      names_.prefetch(hash);
+      probes[count++] = {hash, start};
+    });
+    // Not for the last label: "com" is hardly ever in a list, and the CPU can fetch only so many lines at a
+    // time.
+    for (size_t i = count > 1 ? 1 : 0; i < count; ++i) names_.prefetch_names(probes[i].hash);
+    for (size_t i = 0; i < count; ++i) {
+      const SetId set = names_.find(probes[i].hash, name.from(probes[i].start));
+      if (set == set_empty) continue;
+      const uint32_t wanted = probes[i].start == 0 ? matches_apex : matches_below;
+      for (const uint32_t element : sets.of(set))
+        if ((element & wanted) != 0) sink(element >> 2);
     }
   }
 
@@ -90,8 +74,6 @@ class HostTable {
  private:
   static constexpr uint32_t matches_apex = 1;
   static constexpr uint32_t matches_below = 2;
-  static constexpr size_t host_bytes = 254;  // one more than a name can have, so that "longer" is seen
-  static char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
   NameTable names_;
   NameHash hash_;

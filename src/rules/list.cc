@@ -65,12 +65,12 @@ class HostListReader {
 
   void pattern(std::string_view text) {
     if (may_be_network(text)) {
-      bool has_host_bits = false;
-      const auto network = Cidr::parse(text, &has_host_bits);
+      std::optional<Cidr> meant;
+      const auto network = Cidr::parse(text, &meant);
       if (!network)
-        return problem(text, fmt::format("'{}' {}", text,
-                                         has_host_bits ? "has bits set behind its prefix"
-                                                       : "is not an address or a network"));
+        return problem(text, meant ? fmt::format("'{}' has bits set behind its prefix; its network is {}",
+                                                 text, meant->to_string())
+                                   : fmt::format("'{}' is not an address or a network", text));
       sink_.network(*network);
       ++summary_.entries;
       return;

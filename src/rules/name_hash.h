@@ -1,11 +1,12 @@
-// A keyed hash of names that is read from the right, label by label, so that one pass over "a.b.example.com"
-// yields the hashes of "com", "example.com", "b.example.com" and the whole.
+// A keyed hash of names that is read from the right, so that one pass over "a.b.example.com" yields the
+// hashes of "com", "example.com", "b.example.com" and the whole.
 //
 // Polynomial over the Mersenne prime 2^61 - 1 at a secret point: two different names of up to n words collide
 // with probability at most n / 2^61, whoever chose them, as long as they do not know the seed. A word is
-// seven bytes.
+// seven bytes; the last one, with fewer or none, ends the name.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -17,76 +18,54 @@ namespace sluice::rules {
 
 class NameHash {
  public:
-  /// Names must lie in memory with this many readable bytes before them: words are loaded whole.
-  static constexpr size_t padding_bytes = 8;
-
   explicit NameHash(uint64_t seed)
       : point_(scramble(seed ^ 0x9e3779b97f4a7c15u) % (prime - 1) + 1), start_(scramble(seed) % prime) {}
 
-  class State {
-   public:
-    /// Appends the label that ends where the last one began.
-    void label(std::string_view text) {
-      const char* end = text.data() + text.size();
-      size_t left = text.size();
-      do {
-        const size_t count = left < 7 ? left : 7;
-        left -= count;
-        uint64_t word = count == 0 ? 0 : load(end) >> (8 * (8 - count));
-        word |= uint64_t{count} << 56;
-        if (left == 0) word |= uint64_t{1} << 59;  // the label ends here: keeps the encoding injective
-        value_ = times(reduce(value_ + word), point_);
-        end -= count;
-      } while (left > 0);
-    }
-    [[nodiscard]] uint64_t finish() const { return scramble(value_); }
-
-   private:
-    friend class NameHash;
-    State(uint64_t value, uint64_t point) : value_(value), point_(point) {}
-    uint64_t value_;
-    uint64_t point_;
-  };
-
-  [[nodiscard]] State begin() const { return {start_, point_}; }
-
-  /// The hash of `name` taken as labels separated by dots, as a walk over a longer name would find it.
-  [[nodiscard]] uint64_t of_host(std::string_view name) const {
-    State state = begin();
+  [[nodiscard]] uint64_t of(std::string_view name) const {
+    uint64_t value = start_;
     size_t end = name.size();
-    for (;;) {
-      const size_t dot = end == 0 ? std::string_view::npos : name.rfind('.', end - 1);
-      const size_t first = dot == std::string_view::npos ? 0 : dot + 1;
-      state.label(name.substr(first, end - first));
-      if (first == 0) return state.finish();
-      end = dot;
-    }
-  }
-
-  /// The hash of `text` taken as one label, whatever it contains.
-  [[nodiscard]] uint64_t of_text(std::string_view text) const {
-    State state = begin();
-    state.label(text);
-    return state.finish();
+    for (; end >= word_bytes; end -= word_bytes) value = with_word(value, word(name, end));
+    return with_end(value, end == 0 ? 0 : word(name, end), end);
   }
 
  private:
+  friend class HostHashes;
+  static constexpr size_t word_bytes = 7;
   static constexpr uint64_t prime = (uint64_t{1} << 61) - 1;
 
-  // The eight bytes before `end`, the last one in the highest place.
-  static uint64_t load(const char* end) {
-    uint64_t word;
-    std::memcpy(&word, end - 8, 8);
-    if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
-    return word;
+  // The seven bytes before `end`, or all when there are fewer, as a number whose lowest byte is the last one.
+  // `end` is not 0.
+  static uint64_t word(std::string_view name, size_t end) {
+    constexpr uint64_t seven_bytes = (uint64_t{1} << 56) - 1;
+    if (end >= 8) return load(name.data() + end - 8) & seven_bytes;
+    if (name.size() >= 8) return load(name.data()) >> (8 * (8 - end));
+    std::array<char, 8> whole{};  // a load of eight bytes would leave the name
+    std::memcpy(whole.data(), name.data(), end);
+    return load(whole.data()) >> (8 * (8 - end));
   }
-  static uint64_t reduce(uint64_t value) {
+  static uint64_t load(const char* bytes) {
+    uint64_t number;
+    std::memcpy(&number, bytes, 8);
+    if constexpr (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
+    return number;
+  }
+
+  // Values are at most 2^61 + 6; only with_end() reduces them fully.
+  [[nodiscard]] uint64_t with_word(uint64_t value, uint64_t word) const {
+    return times(value, word | uint64_t{word_bytes} << 56);
+  }
+  // Ends with the last `count` bytes of `word`, 0 to 6.
+  [[nodiscard]] uint64_t with_end(uint64_t value, uint64_t word, size_t count) const {
+    word &= (uint64_t{1} << (8 * count)) - 1;
+    value = times(value, word | uint64_t{count} << 56);
     value = (value & prime) + (value >> 61);
-    return value >= prime ? value - prime : value;
+    return scramble(value >= prime ? value - prime : value);
   }
-  static uint64_t times(uint64_t a, uint64_t b) {
-    const auto product = static_cast<uint128>(a) * b;
-    return reduce((static_cast<uint64_t>(product) & prime) + static_cast<uint64_t>(product >> 61));
+  // (value + word) × point: less than 2^62 × 2^61, so the two parts of the product add up to less than 2^63.
+  [[nodiscard]] uint64_t times(uint64_t value, uint64_t word) const {
+    const uint128 product = static_cast<uint128>(value + word) * point_;
+    const uint64_t sum = (static_cast<uint64_t>(product) & prime) + static_cast<uint64_t>(product >> 61);
+    return (sum & prime) + (sum >> 61);
   }
   // A bijection that spreads every bit over all others (the finaliser of MurmurHash3, public domain).
   static uint64_t scramble(uint64_t x) {
@@ -100,6 +79,89 @@ class NameHash {
 
   uint64_t point_;
   uint64_t start_;
+};
+
+/// A host name in lower case, with the hash of what follows each of its dots and of the whole.
+///
+/// Without branches that depend on the letters: a name that comes for the first time would miss most of them.
+class HostHashes {
+ public:
+  static constexpr size_t host_bytes_max = 254;  // one more than a name can have
+
+  /// `host` has 1 to host_bytes_max bytes.
+  HostHashes(const NameHash& hash, std::string_view host) : hash_(hash), bytes_(host.size()) {
+    uint64_t value = hash.start_;
+    size_t count = 0;
+    for (size_t end = host.size();; ++count) {
+      const uint64_t word = lower(NameHash::word(host, end));
+      store(end, word);
+      words_[count] = {value, word};
+      if (count % words_per_mask == 0) dots_[count / words_per_mask] = 0;
+      dots_[count / words_per_mask] |= dots_of(word) << (word_bytes * (count % words_per_mask));
+      if (end <= word_bytes) break;
+      value = hash.with_word(value, word);
+      end -= word_bytes;
+    }
+    if (bytes_ % word_bytes == 0)
+      words_[count + 1] = {hash.with_word(words_[count].before, words_[count].word), 0};
+    if (bytes_ % mask_bits == 0) dots_[bytes_ / mask_bits] = 0;
+  }
+
+  /// Calls sink(start, hash) for the place after each dot, from the right, then for the whole name.
+  template <class Sink>
+  void each(Sink&& sink) const {
+    for (size_t mask = 0; mask <= bytes_ / mask_bits; ++mask) {
+      uint64_t dots = dots_[mask];
+      if (mask == bytes_ / mask_bits) dots |= uint64_t{1} << (bytes_ % mask_bits);  // as if one were in front
+      for (; dots != 0; dots &= dots - 1) {
+        const size_t count =
+            mask * mask_bits + static_cast<size_t>(std::countr_zero(dots));  // bytes behind it
+        const Word& at = words_[count / word_bytes];
+        sink(bytes_ - count, hash_.with_end(at.before, at.word, count % word_bytes));
+      }
+    }
+  }
+
+  /// The name from `start` to its end.
+  [[nodiscard]] std::string_view from(size_t start) const {
+    return {lower_.data() + padding_bytes + start, bytes_ - start};
+  }
+
+ private:
+  static constexpr size_t word_bytes = NameHash::word_bytes;
+  static constexpr size_t words_per_mask = 8;
+  static constexpr size_t mask_bits = words_per_mask * word_bytes;
+  static constexpr size_t padding_bytes = 8;
+
+  // All of it is eight bytes at once, so a word may be written over what is left of it: that comes next.
+  void store(size_t end, uint64_t word) {
+    if constexpr (std::endian::native == std::endian::little) word = __builtin_bswap64(word);
+    std::memcpy(lower_.data() + padding_bytes + end - 8, &word, 8);
+  }
+  static uint64_t repeat(uint8_t byte) { return 0x0101010101010101u * byte; }
+  static uint64_t lower(uint64_t word) {
+    const uint64_t low = word & repeat(0x7f);
+    const uint64_t from_a = low + repeat(0x80 - 'A');                // high bit: at least 'A'
+    const uint64_t past_z = low + repeat(0x7f - 'Z');                // high bit: more than 'Z'
+    return word | ((from_a & ~past_z & ~word & repeat(0x80)) >> 2);  // 0x80 >> 2 is 'a' - 'A'
+  }
+  // Bit i: the byte i from the right is a dot.
+  static uint64_t dots_of(uint64_t word) {
+    const uint64_t other = word ^ repeat('.');
+    const uint64_t zero = ~(((other & repeat(0x7f)) + repeat(0x7f)) | other) & repeat(0x80);
+    return ((zero >> 7) * 0x0102040810204080u) >> 56;
+  }
+
+  struct Word {
+    uint64_t before;  // the value without it
+    uint64_t word;
+  };
+
+  const NameHash& hash_;
+  size_t bytes_;
+  std::array<Word, host_bytes_max / word_bytes + 2> words_;
+  std::array<uint64_t, host_bytes_max / mask_bits + 1> dots_;
+  std::array<char, padding_bytes + host_bytes_max> lower_;
 };
 
 }  // namespace sluice::rules

@@ -77,7 +77,7 @@ bool NameTableBuilder::add(std::string_view name, uint32_t element) {
   return true;
 }
 
-NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool& sets) {
+NameTable NameTableBuilder::build(const NameHash& hash, SetPool& sets) {
   // Six of eight places, and seven tenths of the bytes, in use; one group more, so that one is never closed.
   // Names of unlucky lengths can need more room: then again, with more.
   size_t groups = std::max(entries_.size() / 6, bucket_bytes_ * 10 / 7 / sizeof(NameTable::Bucket)) + 2;
@@ -85,7 +85,7 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
     NameTable table;
     table.fingerprints_.assign(groups, 0);
     table.buckets_.assign(groups, {});
-    if (!fill(table, hash, hashing, sets)) continue;
+    if (!fill(table, hash, sets)) continue;
     table.long_names_.shrink_to_fit();
     entries_ = {};
     names_ = {};
@@ -93,7 +93,7 @@ NameTable NameTableBuilder::build(const NameHash& hash, Hashing hashing, SetPool
   }
 }
 
-bool NameTableBuilder::fill(NameTable& table, const NameHash& hash, Hashing hashing, SetPool& sets) const {
+bool NameTableBuilder::fill(NameTable& table, const NameHash& hash, SetPool& sets) const {
   // In batches, so that the cache misses of one batch overlap.
   constexpr size_t batch = 16;
   std::array<uint64_t, batch> hashes{};
@@ -101,7 +101,7 @@ bool NameTableBuilder::fill(NameTable& table, const NameHash& hash, Hashing hash
     const size_t count = std::min(batch, entries_.size() - first);
     for (size_t i = 0; i < count; ++i) {
       const std::string_view name = name_at(entries_[first + i].name);
-      hashes[i] = hashing == Hashing::host ? hash.of_host(name) : hash.of_text(name);
+      hashes[i] = hash.of(name);
       table.prefetch(hashes[i]);
       table.prefetch_names(hashes[i]);
     }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "rules/name_hash.h"
 #include "rules/set_pool.h"
 #include "rules/uint128.h"
@@ -109,8 +110,8 @@ class NameTable {
 
   // Byte i of fingerprints_[g] belongs to entry i of buckets_[g]. A group that is not closed ends every
   // search; there is one always.
-  std::vector<uint64_t> fingerprints_ = {0};
-  std::vector<Bucket> buckets_ = std::vector<Bucket>(1);
+  std::vector<uint64_t, HugePageAllocator<uint64_t>> fingerprints_ = {0};
+  std::vector<Bucket, HugePageAllocator<Bucket>> buckets_ = decltype(buckets_)(1);
   std::vector<char> long_names_;
   size_t count_ = 0;
 };
@@ -118,8 +119,6 @@ class NameTable {
 /// Collects names and builds the table. The order of add() does not matter.
 class NameTableBuilder {
  public:
-  NameTableBuilder() : names_(NameHash::padding_bytes) {}
-
   /// Room for `count` more names of `bytes` altogether, so that big lists do not double their buffers on the
   /// way.
   void reserve(size_t count, size_t bytes);
@@ -127,21 +126,20 @@ class NameTableBuilder {
   [[nodiscard]] bool add(std::string_view name, uint32_t element);
   [[nodiscard]] size_t size() const { return entries_.size(); }
 
-  enum class Hashing : uint8_t { host, text };
   /// Consumes what was added.
-  [[nodiscard]] NameTable build(const NameHash& hash, Hashing hashing, SetPool& sets);
+  [[nodiscard]] NameTable build(const NameHash& hash, SetPool& sets);
 
  private:
   struct Entry {
     uint32_t name;
     uint32_t element;
   };
-  [[nodiscard]] bool fill(NameTable& table, const NameHash& hash, Hashing hashing, SetPool& sets) const;
+  [[nodiscard]] bool fill(NameTable& table, const NameHash& hash, SetPool& sets) const;
   [[nodiscard]] std::string_view name_at(uint32_t offset) const {
     return {names_.data() + offset + 1, static_cast<uint8_t>(names_[offset])};
   }
 
-  std::vector<char> names_;  // length byte, then the name; NameHash::padding_bytes in front
+  std::vector<char> names_;  // length byte, then the name
   std::vector<Entry> entries_;
   size_t bucket_bytes_ = 0;  // what they take in buckets, at most
 };

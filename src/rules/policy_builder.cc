@@ -135,10 +135,9 @@ void PolicyBuilder::compile_rows(Policy& policy, const std::vector<Row>& rows) c
 }
 
 Policy::Texts PolicyBuilder::build_texts(Texts& texts, Policy& policy) const {
-  const auto hashing = NameTableBuilder::Hashing::text;
   Policy::Texts built;
-  built.exact = texts.exact.build(policy.hash_, hashing, policy.sets_);
-  built.prefixes = texts.prefixes.build(policy.hash_, hashing, policy.sets_);
+  built.exact = texts.exact.build(policy.hash_, policy.sets_);
+  built.prefixes = texts.prefixes.build(policy.hash_, policy.sets_);
   built.prefix_lengths = texts.prefix_lengths;
   return built;
 }
@@ -182,8 +181,7 @@ std::shared_ptr<const Policy> PolicyBuilder::build() {
                                                [](const Rule& rule) { return rule.action == Action::bump; }));
 
   policy->hash_ = NameHash(seed_);
-  policy->hosts_ =
-      HostTable(hosts_.build(policy->hash_, NameTableBuilder::Hashing::host, policy->sets_), policy->hash_);
+  policy->hosts_ = HostTable(hosts_.build(policy->hash_, policy->sets_), policy->hash_);
   policy->clients_ = clients_.build(policy->sets_);
   policy->destinations_ = destinations_.build(policy->sets_);
   policy->interfaces_ = build_texts(interfaces_, *policy);

@@ -19,9 +19,8 @@ namespace sluice::tls {
 struct SentChain {
   std::span<const ByteView> certificates;  // as sent, the origin's own first
   ByteView staple;                         // OCSPResponse; empty: none
-  const Fingerprint* digest =
-      nullptr;                    // of the certificates (Chain::digest); null: VerdictCache makes its own
-  bool staple_was_asked = false;  // only then does must-staple (RFC 7633) want one
+  bool staple_was_asked = false;           // only then does must-staple (RFC 7633) want one
+  const Fingerprint* digest = nullptr;     // of the certificates (Chain::digest); null: VerdictCache makes it
 };
 
 struct OriginVerdict {

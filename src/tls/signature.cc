@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "tls/vector_state.h"
 
 namespace sluice::tls {
 namespace {
@@ -176,6 +177,7 @@ Bytes hashed(enum wc_HashType hash, ByteView message) {
   const int size = wc_HashGetDigestSize(hash);
   if (size <= 0) return {};  // a build of wolfSSL without that hash
   Bytes digest(static_cast<size_t>(size));
+  tidy_vector_state();
   if (wc_Hash(hash, message.data(), size_of(message), digest.data(), size_of(digest)) != 0) return {};
   return digest;
 }
@@ -200,8 +202,11 @@ Bytes digest_of(DigestKind kind, ByteView message) {
 
 SignatureCheck check_signature(SignatureAlgorithm algorithm, const PublicKey& key, ByteView message,
                                ByteView signature) {
-  if (method_of(algorithm).scheme == Scheme::ed25519)
-    return key.kind == KeyKind::ed25519 ? check_ed25519(key, message, signature) : SignatureCheck::bad;
+  if (method_of(algorithm).scheme == Scheme::ed25519) {
+    if (key.kind != KeyKind::ed25519) return SignatureCheck::bad;
+    tidy_vector_state();
+    return check_ed25519(key, message, signature);
+  }
   return check_digest(algorithm, key, signed_digest(algorithm, message), signature);
 }
 
@@ -215,8 +220,10 @@ SignatureCheck check_digest(SignatureAlgorithm algorithm, const PublicKey& key, 
   const Method method = method_of(algorithm);
   if (method.scheme == Scheme::none || digest.empty()) return SignatureCheck::unsupported;
   if (!key_fits(method.scheme, key.kind) || signature.empty()) return SignatureCheck::bad;
-  return method.scheme == Scheme::ecdsa ? check_ecdsa(key, digest, signature)
-                                        : check_rsa(method, key, digest, signature);
+  const SignatureCheck check = method.scheme == Scheme::ecdsa ? check_ecdsa(key, digest, signature)
+                                                              : check_rsa(method, key, digest, signature);
+  tidy_vector_state();  // for whatever is hashed next
+  return check;
 }
 
 bool is_weak(SignatureAlgorithm algorithm) {

@@ -65,15 +65,14 @@ struct Shares {
 
 /// What one worker may have, so that all together stay within the descriptor limit: two descriptors per session, two per
 /// pipe, and a reserve. At most a quarter of the descriptors are for pipes. sessions_max 0: there are too few.
-Shares share_descriptors(uint64_t descriptors, uint32_t workers, const config::Limits& limits) {
+Shares share_descriptors(uint64_t descriptors, uint32_t workers) {
   const uint64_t mine = descriptors / workers;
   Shares shares;
   const uint64_t pipes = std::min<uint64_t>(mine / 8, io::pipes_allowed() / workers);
   shares.pipes_max = static_cast<uint32_t>(std::clamp<uint64_t>(pipes, 1, limits::pipes_per_worker_max));
   const uint64_t taken = limits::descriptors_reserved_per_worker + 2ull * shares.pipes_max;
-  uint64_t sessions = mine > taken ? (mine - taken) / 2 : 0;
+  const uint64_t sessions = mine > taken ? (mine - taken) / 2 : 0;
   if (sessions < limits::sessions_per_worker_min) return shares;
-  if (limits.connections_max != 0) sessions = std::min<uint64_t>(sessions, (limits.connections_max + workers - 1) / workers);
   shares.sessions_max = static_cast<uint32_t>(std::min<uint64_t>(sessions, 1u << 24));
   return shares;
 }
@@ -142,6 +141,8 @@ class Daemon {
   void serve();
   void on_signal(int signal);
   void reload();
+  [[nodiscard]] uint64_t room() const;
+  void warn_of_too_few_descriptors() const;
   void stop_or_drain();
   void post_all(const Message& message) {
     for (auto& worker : workers_) worker->post(message);
@@ -155,6 +156,7 @@ class Daemon {
   std::unique_ptr<flow::BumpShared> bump_;  // outlives the workers; null until something may be bumped
   std::unique_ptr<LogWriter> log_writer_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  uint32_t sessions_by_descriptors_ = 0;  // per worker
   int signal_fd_ = -1;
   int event_fd_ = -1;
   bool draining_ = false;
@@ -202,13 +204,14 @@ bool Daemon::start() {
     return false;
   }
   const uint64_t descriptors = raise_descriptor_limit();
-  const Shares shares = share_descriptors(descriptors, count, config_->limits);
+  const Shares shares = share_descriptors(descriptors, count);
   if (shares.sessions_max == 0) {
     log_.error("the limit of {} file descriptors leaves no room for connections with {} worker{}: raise it (LimitNOFILE= in "
                "sluice.service, or ulimit -n), or set gateway.workers lower",
                descriptors, count, count == 1 ? "" : "s");
     return false;
   }
+  sessions_by_descriptors_ = shares.sessions_max;
   for (uint32_t i = 0; i < count; ++i) {
     Worker::Options options;
     options.index = i;
@@ -232,9 +235,22 @@ bool Daemon::start() {
     }
   }
   log_.info("listening on port {} with {} worker{}, room for {} connections; rules from {}", config_->gateway.tproxy_port,
-            count, count == 1 ? "" : "s", uint64_t{shares.sessions_max} * count, config_file_);
+            count, count == 1 ? "" : "s", room(), config_file_);
+  warn_of_too_few_descriptors();
   notify_systemd("READY=1\nSTATUS=serving");
   return true;
+}
+
+/// For how many connections at the same time, over all workers.
+uint64_t Daemon::room() const {
+  const auto count = static_cast<uint32_t>(workers_.size());
+  return uint64_t{sessions_allowed(config_->limits, count, sessions_by_descriptors_)} * count;
+}
+
+void Daemon::warn_of_too_few_descriptors() const {
+  if (config_->limits.connections_max > room())
+    log_.warning("limits.connections = {}, but the file descriptors are enough for {} only: raise LimitNOFILE= (or ulimit -n) "
+                 "and restart", config_->limits.connections_max, room());
 }
 
 void Daemon::serve() {
@@ -290,17 +306,18 @@ void Daemon::reload() {
   const config::Gateway& after = fresh->gateway;
   if (before.tproxy_port != after.tproxy_port || before.workers != after.workers || before.ipv6 != after.ipv6)
     log_.warning("reload: gateway.tproxy_port, workers and ipv6 take effect at the next start");
-  if (config_->limits.connections_max != fresh->limits.connections_max)
-    log_.warning("reload: limits.connections takes effect at the next start");
   if (config_->limits.keepalive_ms != fresh->limits.keepalive_ms)
     log_.warning("reload: limits.keepalive takes effect for origins now, for clients at the next start");
   if (bump_ != nullptr && config_->tls.leaf_key != fresh->tls.leaf_key)
     log_.warning("reload: tls.leaf_key takes effect at the next start");
+  const uint64_t room_before = room();
   config_ = fresh;
   material_ = std::move(loaded.material);
   make_bump_shared();
   post_all({Message::Kind::use_config, fresh, material_, bump_.get()});
   log_.info("reloaded {}", config_file_);
+  if (room() != room_before) log_.info("room for {} connections now; open ones stay", room());
+  warn_of_too_few_descriptors();
   notify_systemd("READY=1\nSTATUS=serving");
 }
 

@@ -23,6 +23,8 @@ class SessionPool {
   void give(flow::Session& session);
 
   [[nodiscard]] uint32_t open() const { return count_; }
+  [[nodiscard]] uint32_t max() const { return sessions_max_; }
+  /// Those that are open stay, also when they are more than that.
   void set_max(uint32_t sessions_max) { sessions_max_ = sessions_max; }
   /// Calls `visit(session)` for each open session; it may end the one that it is given.
   template <class Visit>

@@ -66,7 +66,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
       : worker_(worker),
         ring_(std::move(ring)),
         timers_(ring_->now_us()),
-        pool_(worker.options_.sessions_max),
+        pool_(0),  // use_config() below
         log_queue_(worker.options_.log_writer->queue(worker.options_.index)),
         world_{*ring_, timers_, *this, *this, counters_, tls::sha256} {
     world_.next_id = worker.options_.index + 1;
@@ -225,7 +225,7 @@ void Worker::Thread::say_overload() {
   if (overload_said_us_ != 0 && now_us - overload_said_us_ < 60'000'000) return;
   overload_said_us_ = now_us;
   worker_.options_.log->warning("worker {}: all {} connections are taken; new ones are refused (limits.connections, "
-                                "LimitNOFILE=)", worker_.options_.index, worker_.options_.sessions_max);
+                                "LimitNOFILE=)", worker_.options_.index, pool_.max());
 }
 
 template <class Record>
@@ -256,6 +256,7 @@ void Worker::Thread::use_config(std::shared_ptr<const config::Config> config, st
     world_.bumper = bumper_.get();
   }
   world_.relay_memory_max_bytes = config->limits.relay_memory_max / worker_.options_.count;
+  pool_.set_max(sessions_allowed(config->limits, worker_.options_.count, worker_.options_.sessions_max));
   rulings_.emplace_back(std::move(config), std::move(material));
   drop_unused_rulings();
 }
@@ -314,6 +315,12 @@ void Worker::Thread::end_all(record::CloseReason reason) {
 }
 
 // --- the main thread's side ------------------------------------------------------------------------------------------
+
+uint32_t sessions_allowed(const config::Limits& limits, uint32_t workers, uint32_t descriptors_allow) {
+  if (limits.connections_max == 0) return descriptors_allow;
+  // Rounded up; workers is at least 1, and connections_max far below 2^32.
+  return std::min((limits.connections_max + workers - 1) / workers, descriptors_allow);
+}
 
 Worker::Worker(Options options) : options_(std::move(options)) {}
 

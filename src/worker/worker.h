@@ -36,12 +36,15 @@ struct Message {
   }
 };
 
+/// One worker's part of limits.connections; `descriptors_allow` when that is 0 or more than so many.
+[[nodiscard]] uint32_t sessions_allowed(const config::Limits& limits, uint32_t workers, uint32_t descriptors_allow);
+
 class Worker {
  public:
   struct Options {
     uint32_t index = 0;
     uint32_t count = 1;
-    uint32_t sessions_max = 0;
+    uint32_t sessions_max = 0;  // as many as its descriptors allow; limits.connections may want fewer
     uint32_t pipes_max = 0;
     std::shared_ptr<const config::Config> config;
     std::shared_ptr<const tls::Material> material;

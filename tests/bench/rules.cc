@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -137,15 +138,22 @@ struct Names {
   Names& operator=(const Names&) = delete;
 };
 
+constexpr size_t rounds = 5;  // the median counts
+
 // Look-ups in random order over all names, so that most of what they touch is cold.
 void bench_find(const char* name, const rules::HostTable& table, const rules::SetPool& sets,
                 const Names& hosts) {
   size_t found = 0;
-  const double start = cpu_seconds();
-  for (const std::string_view host : hosts.views) table.find(host, sets, [&](uint32_t) { ++found; });
-  const double seconds = cpu_seconds() - start;
-  std::printf("look-up, %-28s %6.0f ns (%.0f %% found)\n", name,
-              seconds * 1e9 / static_cast<double>(hosts.views.size()),
+  std::array<double, rounds> nanoseconds{};
+  for (double& round : nanoseconds) {
+    found = 0;
+    const double start = cpu_seconds();
+    for (const std::string_view host : hosts.views) table.find(host, sets, [&](uint32_t) { ++found; });
+    round = (cpu_seconds() - start) * 1e9 / static_cast<double>(hosts.views.size());
+  }
+  std::sort(nanoseconds.begin(), nanoseconds.end());
+  std::printf("look-up, %-28s %6.0f ns, %.0f at best (%.0f %% found)\n", name, nanoseconds[rounds / 2],
+              nanoseconds.front(),
               100.0 * static_cast<double>(found) / static_cast<double>(hosts.views.size()));
 }
 
@@ -236,7 +244,7 @@ int main(int argc, char** argv) {
     for (const std::string& name : domains(count, 1))
       if (!builder.add(name, rules::HostTable::element(0, rules::HostPattern::Kind::both))) return 1;
     const rules::NameHash hash(7);
-    const rules::HostTable table(builder.build(hash, rules::NameTableBuilder::Hashing::host, sets), hash);
+    const rules::HostTable table(builder.build(hash, sets), hash);
     bench_find("names of the list", table, sets, hits);
     bench_find("names two labels below", table, sets, below);
     bench_find("names not in it", table, sets, misses);

@@ -57,7 +57,7 @@ void bench(const char* title, const std::string& chain, const std::string& root,
   }
   Fingerprint digest{};
   sha256(all, digest);  // the engine makes it anyway
-  const SentChain sent{views, staple_bytes, &digest, true};
+  const SentChain sent{views, staple_bytes, true, &digest};
   const RequestedName name = requested_name("www.example.com");
   const RequestedName other_name = requested_name("mail.example.com");
 

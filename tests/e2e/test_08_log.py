@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import threading
+import time
 
 import hello
 import pytest
@@ -46,6 +47,20 @@ def test_S35_the_exact_keys_of_a_tunnelled_connection(start, version, listen, co
     assert record["ms.peek"] <= record["ms.total"] and record["ms.connect"] <= record["ms.total"]
     written = datetime.datetime.fromisoformat(record["time"].replace("Z", "+00:00"))
     assert begun - datetime.timedelta(seconds=1) <= written <= datetime.datetime.now(datetime.timezone.utc)
+
+
+def test_S35_after_a_long_idle_wait_the_time_is_that_of_the_connection(start, version, listen, connect):
+    """The daemon reads the clock once a round: when it has waited, before it looks at what came. Rules with a schedule
+    ask the same reading."""
+    daemon = start()
+    origin = listen(version)
+    idle_until = time.monotonic() + 2.2
+    wait_until(lambda: time.monotonic() >= idle_until, "a while in which nothing happens")
+    begun = datetime.datetime.now(datetime.timezone.utc)
+    client = connect(version, origin.address)
+    assert_ends_in_order(client, assert_passes(origin, client, HELLO))
+    accepted = datetime.datetime.fromisoformat(daemon.record_of(client)["time"].replace("Z", "+00:00"))
+    assert begun - datetime.timedelta(milliseconds=100) <= accepted <= datetime.datetime.now(datetime.timezone.utc)
 
 
 def test_S35_one_record_per_connection_each_with_an_id_of_its_own(start, version, listen, connect):

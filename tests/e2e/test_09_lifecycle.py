@@ -358,6 +358,52 @@ def test_connections_max_refuses_the_next_one(start, version, listen, connect, s
     assert again.receive(2) == b"in"
 
 
+def test_reload_a_smaller_limit_refuses_new_ones_and_keeps_old_ones_a_larger_one_admits_more(start, version, lab, listen,
+                                                                                              connect, syns):
+    daemon = start(TUNNEL, limits={"connections": 3})
+    origin = listen(version)
+    admitted = lambda: (connect(version, origin.address), origin.accept())  # noqa: E731
+    living = [admitted() for _ in range(3)]
+    daemon.reload(lab.config(TUNNEL, limits={"connections": 1}))
+    assert "room for 1 connections now; open ones stay" in daemon.errors()
+    for client, served in living:
+        client.send(b"fine")
+        assert served.receive(4) == b"fine"
+    for client, served in living[:2]:  # one is left, and that is the limit
+        assert_ends_in_order(client, served)
+        daemon.record_of(client)
+        syns.drain()
+        assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    daemon.reload(lab.config(TUNNEL, limits={"connections": 4}))
+    more = [admitted() for _ in range(3)]
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    for client, served in [living[2], *more]:
+        served.send(b"well")
+        assert client.receive(4) == b"well"
+
+
+def test_reload_a_limit_beyond_the_descriptors_is_told_and_admits_as_many_as_they_allow(start, version, lab, listen,
+                                                                                        connect, syns):
+    daemon = start(TUNNEL, limits={"connections": 1}, open_files=128)
+    origin = listen(version)
+    first = (connect(version, origin.address), origin.accept())
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    before = len(daemon.errors())
+    daemon.reload(lab.config(TUNNEL, limits={"connections": 5000}))
+    told = daemon.errors()[before:]
+    room = int(re.search(r"limits\.connections = 5000, but the file descriptors are enough for (\d+) only", told).group(1))
+    assert 10 <= room < 64, told
+    assert f"room for {room} connections now" in told
+    living = [first] + [(connect(version, origin.address), origin.accept()) for _ in range(room - 1)]
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    for client, served in living:
+        served.send(b"well")
+        assert client.receive(4) == b"well"
+
+
 # --- whose address the origin sees ----------------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   rules::NameTableBuilder builder;
   SLUICE_CHECK(builder.add(pattern->name, rules::HostTable::element(0, pattern->kind)));
   const rules::NameHash hash(size);
-  const rules::HostTable table(builder.build(hash, rules::NameTableBuilder::Hashing::host, sets), hash);
+  const rules::HostTable table(builder.build(hash, sets), hash);
   const bool apex = pattern->kind != HostPattern::Kind::below;
   const bool below = pattern->kind != HostPattern::Kind::exact;
   SLUICE_CHECK(found(table, sets, pattern->name) == apex);

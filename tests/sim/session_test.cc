@@ -502,6 +502,46 @@ TEST_CASE("a client that resets during a long dial is noticed; one that has mere
   }
 }
 
+TEST_CASE("a client that has finished during a long dial is looked at now and then, not without end") {
+  Lab lab;
+  lab.on_dial = [&](const io::Accepted&) { return DialOutcome{0, false, lab.kernel.now_us() + 8'000'000}; };
+  Connection& client = client_with(lab, client_hello("www.example.test"));
+  client.finish();  // io_uring tells of a FIN at every poll, whatever was asked for
+  lab.pass_ms(limits::dial_unwatched_ms);
+  for (int second = 0; second < 5; ++second) {
+    const uint64_t before = lab.kernel.polls;
+    lab.pass_ms(1'000);
+    CHECK(lab.kernel.polls - before <= 1'000 / limits::dial_unwatched_ms + 1);
+    CHECK(lab.kernel.polls - before >= 1);  // it is watched: a reset would be seen
+  }
+  SUBCASE("it is served") {
+    lab.pass_ms(4'000);
+    REQUIRE(lab.origin_of(client) != nullptr);
+    CHECK(lab.origin_of(client)->read(10'000) == client_hello("www.example.test"));
+    lab.origin_of(client)->finish();
+    lab.settle();
+    CHECK(reason_of(lab, client) == CloseReason::finished);
+  }
+  SUBCASE("it resets, and that is seen long before the dial is answered") {
+    client.reset();
+    lab.pass_ms(2 * limits::dial_unwatched_ms);
+    CHECK(reason_of(lab, client) == CloseReason::client_reset);
+  }
+}
+
+TEST_CASE("a client that has finished does not put connect_timeout off") {
+  Lab lab;
+  lab.config().limits.connect_timeout_ms = 3'000;
+  lab.on_dial = [](const io::Accepted&) { return DialOutcome{0, true, 0}; };
+  Connection& client = client_with(lab, client_hello("www.example.test"));
+  client.finish();
+  lab.pass_ms(2'900);
+  CHECK_FALSE(client.got_reset());
+  lab.pass_ms(200);
+  CHECK(reason_of(lab, client) == CloseReason::origin_connect_timeout);
+  CHECK(client.got_reset());
+}
+
 TEST_CASE("the origin's socket is made as the configuration says") {
   Lab lab;
   lab.config().gateway.own_mark = 0x5400;

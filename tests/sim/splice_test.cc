@@ -561,6 +561,37 @@ TEST_CASE(
   CHECK(lab.verdict() == "");
 }
 
+TEST_CASE(
+    "a receiver that fails while a pipe holds bytes for it: the pipe goes at once, not when the session "
+    "ends") {
+  Lab lab;
+  Tunnel tunnel(lab);
+  stream(lab, tunnel.client, *tunnel.origin, pattern(33, 200'000));
+  tunnel.origin->outbox_max = 5'000;
+  tunnel.client.send(pattern(34, 60'000));
+  tunnel.client.outbox_max = 3'000;
+  const Bytes last_words = pattern(35, 40'000);
+  tunnel.origin->send(last_words);
+  lab.settle();
+  REQUIRE(lab.kernel.pipes_out() == 1);
+  tunnel.origin->reset();
+  lab.settle();
+  REQUIRE(tunnel.open());  // the client has yet to read what the origin said before
+  CHECK(lab.kernel.pipes_out() == 0);
+  CHECK(lab.kernel.pipes_destroyed() == 1);
+  Bytes received;
+  for (int i = 0; i < 100 && received.size() < last_words.size(); ++i) {
+    const Bytes part = tunnel.client.read(1'000);
+    received.insert(received.end(), part.begin(), part.end());
+    lab.settle();
+  }
+  CHECK(received == last_words);
+  lab.pass_ms(100);
+  CHECK(tunnel.reason() == CloseReason::origin_reset);
+  CHECK(tunnel.client.got_reset());
+  CHECK(lab.verdict() == "");
+}
+
 TEST_CASE("no pipe to be had: it copies, counts, asks again after a while, and loses nothing") {
   Lab lab;
   lab.kernel.pipes_max = 0;

@@ -35,11 +35,15 @@ TEST_CASE("a network contains its addresses, at the first and the last bit") {
   CHECK(!Cidr::parse("0.0.0.0/0")->contains(*IpAddress::parse("2001:db8::1")));
   CHECK(Cidr::parse("2001:db8::/33")->contains(*IpAddress::parse("2001:db8:7fff::1")));
   CHECK(!Cidr::parse("2001:db8::/33")->contains(*IpAddress::parse("2001:db8:8000::1")));
-  bool host_bits = false;
-  CHECK(!Cidr::parse("192.0.2.1/24", &host_bits));
-  CHECK(host_bits);
-  CHECK(!Cidr::parse("192.0.2.0/33", &host_bits));
-  CHECK(!host_bits);
+  std::optional<Cidr> meant;
+  CHECK(!Cidr::parse("192.0.2.1/24", &meant));
+  REQUIRE(meant);
+  CHECK(meant->to_string() == "192.0.2.0/24");
+  CHECK(!Cidr::parse("2001:db8:ffff::1/33", &meant));
+  REQUIRE(meant);
+  CHECK(meant->to_string() == "2001:db8:8000::/33");
+  CHECK(!Cidr::parse("192.0.2.0/33", &meant));
+  CHECK(!meant);
   CHECK(Cidr::parse("192.0.2.0/24")->to_string() == "192.0.2.0/24");
 }
 

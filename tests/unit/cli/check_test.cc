@@ -3,11 +3,11 @@
 #include <doctest/doctest.h>
 
 #include "cli/text.h"
-#include "unit/cli/configs.h"
+#include "unit/config/loading.h"
 
 using namespace sluice;
 using namespace sluice::cli;
-using sluice::cli::testing::config_of;
+using sluice::testing::config_of;
 
 TEST_CASE("the summary says what the configuration comes to") {
   CHECK(summary_of(*config_of(""), 0) ==

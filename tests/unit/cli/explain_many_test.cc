@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "record/format.h"
-#include "unit/cli/configs.h"
+#include "unit/config/loading.h"
 #include "unit/hello/hello_builder.h"
 
 using namespace sluice;
 using namespace sluice::cli;
-using sluice::cli::testing::config_of;
+using sluice::testing::config_of;
 
 namespace {
 

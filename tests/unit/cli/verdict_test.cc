@@ -2,12 +2,12 @@
 
 #include <doctest/doctest.h>
 
-#include "unit/cli/configs.h"
+#include "unit/config/loading.h"
 
 using namespace sluice;
 using namespace sluice::cli;
 using rules::Action;
-using sluice::cli::testing::config_of;
+using sluice::testing::config_of;
 
 namespace {
 

@@ -31,7 +31,7 @@ config::Loaded load_block(const std::string& text) {
         if (path == "rules.toml") return text;
         return path.find("exempt") != std::string::npos ? "192.0.2.9\n" : "listed.example\n";
       },
-      1);
+      1, true);  // what is described may bump
 }
 
 struct Block {
@@ -105,6 +105,15 @@ TEST_CASE("the shipped rules.toml has no problem and says what the defaults are"
       (a.gateway.route_table == b.gateway.route_table && a.gateway.rule_priority == b.gateway.rule_priority));
   CHECK((a.tls.decrypt == b.tls.decrypt && a.tls.terminate_with == b.tls.terminate_with));
   CHECK((a.tls.non_tls == b.tls.non_tls && a.tls.require_sni == b.tls.require_sni));
+  CHECK((a.tls.leaf_key == b.tls.leaf_key && a.tls.system_roots == b.tls.system_roots));
+  CHECK((a.tls.extra_roots.size() == b.tls.extra_roots.size() &&
+         a.tls.intermediates.size() == b.tls.intermediates.size() &&
+         a.tls.crl_files.size() == b.tls.crl_files.size() && a.tls.trusted_origins == b.tls.trusted_origins));
+  CHECK((a.tls.client_cert == b.tls.client_cert && a.tls.unsupported == b.tls.unsupported));
+  CHECK(a.tls.min_version == b.tls.min_version);
+  CHECK(a.tls.invalid_origin.actions == b.tls.invalid_origin.actions);
+  CHECK(a.http.non_http == b.http.non_http);
+  CHECK(a.gateway.http_ports == b.gateway.http_ports);
   CHECK(a.limits.hello_timeout_ms == b.limits.hello_timeout_ms);
   CHECK(a.limits.connect_timeout_ms == b.limits.connect_timeout_ms);
   CHECK(a.limits.idle_timeout_ms == b.limits.idle_timeout_ms);

@@ -209,7 +209,8 @@ TEST_CASE("values out of range, one past the limit each way") {
   check_refused({"[gateway]\nlan = [\"eth0\", \"eth0\"]\n", "2:16: error: gateway.lan names 'eth0' twice"});
   check_refused({"[gateway]\nlan = [\"lo\"]\n", "2:8: error: gateway.lan: 'lo'"});
   check_refused({"[gateway]\nexempt_clients = [\"10.0.0.1/8\"]\n",
-                 "2:19: error: gateway.exempt_clients: '10.0.0.1/8' has bits set behind its prefix"});
+                 "2:19: error: gateway.exempt_clients: '10.0.0.1/8' has bits set behind its prefix; its "
+                 "network is \"10.0.0.0/8\""});
   check_refused({"[gateway]\nexempt_clients = [\"@lists/none.txt\"]\n",
                  "2:19: error: cannot read the list /etc/sluice/lists/none.txt: No such file or directory"});
   check_refused({"[limits]\nhello_timeout = \"99ms\"\n",
@@ -281,7 +282,7 @@ TEST_CASE("S19, S20: patterns that are none") {
   refused("host = \"@\"", "2:17: error: \"@\" must be followed by the name of a list file");
   refused("client = \"10.0.0.256\"", "2:19: error: access.rules.when.client: '10.0.0.256' is not an address");
   refused("client = \"10.0.0.0/33\"", "is not an address");
-  refused("client = \"10.0.0.1/8\"", "has bits set behind its prefix");
+  refused("client = \"10.0.0.1/8\"", "has bits set behind its prefix; its network is \"10.0.0.0/8\"");
   refused("client = \"eth 0\"", "or the name of an interface");
   refused("destination = \"example.com\"", "a name goes into the condition host");
   refused("port = 0", "'0' is not a port");

@@ -48,12 +48,17 @@ inline std::string problems_of(const config::Loaded& loaded) {
   return text;
 }
 
-/// The policy of rules that must be right; `lists` are the files "@lists/NAME".
-inline std::shared_ptr<const rules::Policy> policy_of(const std::string& rules,
-                                                      std::map<std::string, std::string> lists = {}) {
+/// The configuration of a text that must be right; `lists` are the files "@lists/NAME".
+inline std::shared_ptr<const config::Config> config_of(const std::string& rules,
+                                                       std::map<std::string, std::string> lists = {}) {
   const config::Loaded loaded = load(rules, std::move(lists));
   REQUIRE_MESSAGE(loaded.config != nullptr, problems_of(loaded));
-  return loaded.config->policy;
+  return loaded.config;
+}
+
+inline std::shared_ptr<const rules::Policy> policy_of(const std::string& rules,
+                                                      std::map<std::string, std::string> lists = {}) {
+  return config_of(rules, std::move(lists))->policy;
 }
 
 }  // namespace sluice::testing

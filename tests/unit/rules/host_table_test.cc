@@ -42,7 +42,7 @@ struct Built {
     for (const Pattern& pattern : patterns)
       REQUIRE(builder.add(pattern.name, HostTable::element(pattern.group, pattern.kind)));
     const NameHash hash(seed);
-    table = HostTable(builder.build(hash, NameTableBuilder::Hashing::host, sets), hash);
+    table = HostTable(builder.build(hash, sets), hash);
   }
   std::set<uint32_t> find(std::string_view host) const {
     std::set<uint32_t> groups;

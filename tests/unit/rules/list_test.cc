@@ -81,7 +81,7 @@ TEST_CASE("a mistake in a list is told with its line and column") {
   CHECK(list.problems.find("3:19 'b|.example'") != std::string::npos);
   CHECK(list.problems.find("4:1 'http://url.example/' is a URL") != std::string::npos);
   CHECK(list.problems.find("5:5 one entry a line") != std::string::npos);
-  CHECK(list.problems.find("6:1 '10.0.0.1/8' has bits set behind its prefix") != std::string::npos);
+  CHECK(list.problems.find("6:1 '10.0.0.1/8' has bits set behind its prefix; its network is 10.0.0.0/8") != std::string::npos);
   CHECK(list.problems.find("7:1 '1.2.3.4.5' is not an address or a network") != std::string::npos);
 }
 

@@ -77,7 +77,7 @@ struct Sent {
     for (const tls::Bytes& der : ders) views.emplace_back(der);
   }
   [[nodiscard]] tls::SentChain chain(bool staple_was_asked = true) const {
-    return {views, staple, nullptr, staple_was_asked};
+    return {views, staple, staple_was_asked, nullptr};
   }
 };
 
