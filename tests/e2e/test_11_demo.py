@@ -39,11 +39,24 @@ def test_the_demo_ends_as_expected(folder):
     process = start_demo(folder)
     output, _ = process.communicate(timeout=deadline_s(60))
     assert process.returncode == 0, output
-    assert len(re.findall(r"^  ok  IPv[46]  ", output, re.M)) == 8, output
+    good = re.findall(r"^  ok  (IPv4 IPv6|IPv4|IPv6)  ", output, re.M)
+    assert len(" ".join(good).split()) == 2 * 14, output  # each case over both
+    for line in (r"decrypted +200 .* Gateway CA +bump ",
+                 r"the client trusts only its own CA .* ok +client_rejected_certificate",
+                 r"the origin wants a client certificate +200 .* Internet CA +tunnel +client_cert",
+                 r'unknown CA: "untrusted" .* bump +- +untrusted +client_rejected_certificate',
+                 r'expired: "page" +502 .* Gateway CA .* expired +origin_cert_invalid',
+                 r'wrong name: "terminate" +connection reset .* name_mismatch +origin_cert_invalid',
+                 r'self-signed: "tunnel" +200 .* nas\.office\.example +tunnel +invalid_origin',
+                 r'not yet valid: "allow" +200 .* Gateway CA +bump .* not_yet_valid +finished',
+                 r"GET https://wiki\.office\.example/search\?q=owls +200 allow",
+                 r"GET http://www\.shop\.example/offers\?today +200 allow",
+                 r"GET http://pixel\.tracker\.example/p\.gif +403 block +\(no trackers\)"):
+        assert re.search(rf"^ .* {line}", output, re.M), f"{line}\n{output}"
     assert left_behind(process, folder) == []
 
 
-@pytest.mark.parametrize("moment", ["three namespaces", "the origin: nginx", "the client asks"])
+@pytest.mark.parametrize("moment", ["three namespaces", "the origin: nginx", "sluice ca init", "the client asks"])
 def test_ctrl_c_leaves_nothing_behind(folder, moment):
     process = start_demo(folder)
     seen = []
