@@ -29,7 +29,9 @@ config::Loaded load_block(const std::string& text) {
       "rules.toml",
       [&](const std::string& path, std::string&) -> std::optional<std::string> {
         if (path == "rules.toml") return text;
-        return path.find("exempt") != std::string::npos ? "192.0.2.9\n" : "listed.example\n";
+        if (path.find("exempt") != std::string::npos) return "192.0.2.9\n";
+        if (path.find("devices") != std::string::npos) return std::string(64, 'a') + "\n";
+        return "listed.example\n";
       },
       1, true);  // what is described may bump
 }
