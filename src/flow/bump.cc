@@ -218,7 +218,9 @@ std::string page_text(const Session& session) {
 Next follow_verdict(Session& session) {
   BumpRoom& room = room_of(session);
   const tls::OriginVerdict& verdict = *session.bumped->verdict;
-  if (verdict.is_good()) return begin_client(session, Replacement::trusted);
+  // S10: an origin that is trusted by its fingerprint is valid whatever its certificate says, its dates included.
+  if (verdict.is_good())
+    return begin_client(session, verdict.trusted_by_fingerprint ? Replacement::trusted_as_is : Replacement::trusted);
   ++session.world->counters.origin_cert_invalid;
   switch (session.ruling->config->tls.invalid_origin.action_for(verdict.problems)) {
     case config::InvalidAction::allow: return begin_client(session, Replacement::trusted_as_is);

@@ -57,6 +57,7 @@ struct Exchange {
   std::unique_ptr<std::string> page;  // Mode::page: the sentence
   bool client_ended = false;
   bool origin_ended = false;
+  bool request_is_open = false;  // its head has been passed on, its end has not come
   bool client_is_done = false;  // it said that there is no further request, or has been refused
   bool closing = false;         // all is said: close when the client has taken it
   bool undecided = false;       // `held` waits to know whether an upgrade is granted
@@ -146,8 +147,10 @@ Next say_goodbye(const View& at, CloseReason reason, std::string_view answer) {
   return Next::go;
 }
 
-/// A message was cut off: the other side must not take it for whole.
+/// A message was cut off: the other side must not take it for whole. What came before the cut is the client's.
 Next cut_off(const View& at, CloseReason reason) {
+  int sys_errno = 0;
+  if (reason == CloseReason::origin_truncated) (void)at.pair.client.flush(sys_errno);
   return close(at.session, reason, reason == CloseReason::origin_truncated ? Farewell::reset_after_delivery : Farewell::reset);
 }
 
@@ -233,6 +236,27 @@ Next refuse_request(const View& at, http::Refusal refusal) {
   return answer_ourselves(at, std::move(request), status, std::move(answer), CloseReason::request_refused);
 }
 
+/// The same in the middle of a request whose head has been passed on: its origin waits for a body that will not come, and
+/// must see that it is cut off.
+Next refuse_body(const View& at, http::Refusal refusal) {
+  Exchange& state = at.state;
+  ++at.world.counters.requests_refused;
+  at.session.detail = http::name_of(refusal);
+  // The client can be told in words when no other answer has been begun or is due before.
+  if (state.outstanding.size() != 1 || state.outstanding.front().status != 0)
+    return close(at.session, CloseReason::request_refused, Farewell::reset, at.session.detail);
+  Exchange::Request& request = state.outstanding.front();
+  http::Audience audience;
+  audience.version_minor = request.version_minor;
+  request.status = http::status_of_request(refusal);
+  std::string answer;
+  http::write_page(answer, audience, request.status, http::text_of(refusal));
+  log(at, request);
+  state.outstanding.clear();
+  state.client_is_done = true;
+  return say_goodbye(at, CloseReason::request_refused, answer);
+}
+
 /// A request's head: judge it, and pass it on or answer it.
 Next on_request(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
@@ -255,6 +279,7 @@ Next on_request(const View& at, Outlet& outlet) {
   http::write_head(head, outlet.text());
   state.body_up = http::BodyWriter(head.framing, head.content_length);
   if (!head.keep_alive) state.client_is_done = true;
+  state.request_is_open = true;
   state.outstanding.push_back(std::move(request));
   return Next::go;
 }
@@ -286,6 +311,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         }
         break;
       case http::Event::Kind::end:
+        state.request_is_open = false;
         if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
         if (!state.body_up.end(state.requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);
         break;
@@ -299,8 +325,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
       case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::refused:
         if (!outlet.finish()) return out_of_memory(at.session);
-        // In the middle of a message there is nothing to answer any more that the origin does not answer itself.
-        return refuse_request(at, event.refusal);
+        return state.request_is_open ? refuse_body(at, event.refusal) : refuse_request(at, event.refusal);
       case http::Event::Kind::interim: SLUICE_CHECK(false);
     }
   }
@@ -317,8 +342,11 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   // Nothing was asked: an origin that says why it closes (408, for instance). No response is cut by passing that on.
   if (state.outstanding.empty()) return say_goodbye(at, CloseReason::response_refused, {});
   // Before a response's head has been passed on, the client can be told in words.
-  if ( state.outstanding.front().status != 0)
-    return close(at.session, CloseReason::response_refused, Farewell::reset, at.session.detail);
+  if (state.outstanding.front().status != 0) {
+    int sys_errno = 0;
+    (void)at.pair.client.flush(sys_errno);
+    return close(at.session, CloseReason::response_refused, Farewell::reset_after_delivery, at.session.detail);
+  }
   http::Audience audience;
   audience.version_minor = state.outstanding.front().version_minor;
   audience.is_head = state.outstanding.front().method == "HEAD";
@@ -447,6 +475,8 @@ Next client_ended(const View& at, bool clean) {
   switch (state.requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
     case http::Ending::raw:
+      // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
+      if (!clean && state.origin_ended) return close(at.session, CloseReason::finished, Farewell::reset_after_delivery);
       if (!clean) return cut_off(at, CloseReason::client_truncated);
       at.pair.origin.end_writing();
       return Next::go;
@@ -495,6 +525,7 @@ Next tls_failed(const View& at, const Channel& from) {
   Channel& channel = from.side() == Side::client ? at.pair.client : at.pair.origin;
   const tls::Failure& failure = channel.engine()->failure();
   (void)channel.flush(sys_errno);
+  (void)at.pair.client.flush(sys_errno);  // what came before
   const CloseReason reason = from.side() == Side::client ? CloseReason::client_tls_failed : CloseReason::origin_tls_failed;
   return close(at.session, reason, from.side() == Side::client ? Farewell::reset : Farewell::reset_after_delivery,
                failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault));
