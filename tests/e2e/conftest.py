@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import lab as lab_module
+from bump_peers import Browser, Pki, Plain, Silent, Site, Tls, client_context, hello_page
 from lab import V4, V6, BINARY, Daemon, Lab, SynTap
 
 TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
@@ -59,8 +60,8 @@ def start(lab):
     assert BINARY.exists(), f"{BINARY} does not exist: run `make`, or set SLUICE_BIN"
     daemons = []
 
-    def make(rules="", *, gateway=None, tls=None, limits=None, log=None, access=None, **options):
-        config = lab.config(rules, gateway=gateway, tls=tls, limits=limits, log=log, access=access)
+    def make(rules="", *, gateway=None, tls=None, http=None, limits=None, log=None, access=None, **options):
+        config = lab.config(rules, gateway=gateway, tls=tls, http=http, limits=limits, log=log, access=access)
         lab.kernel_up(config)
         daemons.append(Daemon(lab, config, **options))
         return daemons[-1]
@@ -109,6 +110,88 @@ def syns(lab):
     tap = SynTap(lab)
     yield tap
     tap.close()
+
+
+@pytest.fixture(scope="session")
+def pki(lab):
+    """Certificates for origins, and the gateway's own CA. Made once."""
+    return Pki(lab.folder / "pki")
+
+
+@pytest.fixture
+def bump(start, pki):
+    """start() of a gateway that bumps what no rule names, and reads plain HTTP on port 80."""
+    def make(rules="", *, tls=None, gateway=None, **more):
+        return start(rules, gateway={"http_ports": [80], **(gateway or {})}, tls={
+            "default_action": "bump", "ca_cert": pki.gateway_ca.certificate, "ca_key": pki.gateway_ca.key,
+            "system_roots": False, "extra_roots": [pki.root.certificate], **(tls or {})}, **more)
+    return make
+
+
+@pytest.fixture
+def site(lab):
+    """site(version, identity or None, respond, …): an origin that speaks TLS or plain HTTP, closed after the test."""
+    sites = []
+
+    def make(*args, **kwargs):
+        sites.append(Site(lab, *args, **kwargs))
+        return sites[-1]
+
+    yield make
+    for made in sites:
+        made.close()
+
+
+@pytest.fixture
+def silent(lab):
+    """silent(version, script): an origin that does what script(peer) says, closed after the test."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Silent(lab, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for origin in made:
+        origin.close()
+
+
+@pytest.fixture
+def visit(connect, pki):
+    """visit(site, …): a client's TLS connection to it, with the handshake done. It trusts the gateway's CA alone, unless
+    `ca` names another, or None: anybody."""
+    def make(site, *, name="www.example.com", ca=..., session=None, source=None, context=None, handshake=True, **options):
+        context = context or client_context(pki.gateway_ca.certificate if ca is ... else ca, **options)
+        peer = connect(site.version, site.address, site.port, source=source)
+        tls = Tls(peer, context, name=name, session=session)
+        return tls.handshake() if handshake else tls
+    return make
+
+
+class Web:
+    """HTTP through the gateway, inside TLS or plain: the same tests for both."""
+
+    def __init__(self, scheme, version, bump, site, visit, connect, identity):
+        self.scheme, self.version, self.start = scheme, version, bump
+        self._site, self._visit, self._connect, self._identity = site, visit, connect, identity
+
+    def site(self, respond=hello_page, **more):
+        return self._site(self.version, self._identity if self.scheme == "https" else None, respond, **more)
+
+    def open(self, site, **more):
+        """A client's connection, ready for requests."""
+        if self.scheme == "https":
+            return Browser(self._visit(site, **more))
+        return Browser(Plain(self._connect(self.version, site.address, site.port)))
+
+    @property
+    def action(self):
+        return "bump" if self.scheme == "https" else "allow"
+
+
+@pytest.fixture(params=[("https", V4), ("http", V6)], ids=["bumped", "plain"])
+def web(request, bump, site, visit, connect, pki):
+    return Web(*request.param, bump, site, visit, connect, pki.site())
 
 
 TEST_LIMIT_S = 120

@@ -29,7 +29,7 @@ def sni_extension(name):
 def message(sni="allowed.example", *, versions=(0x0304, 0x0303), legacy_version=0x0303, alpn=("h2", "http/1.1"),
             ciphers=(0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F), groups=(0x001D, 0x0017), key_shares=None, ech=False,
             grease=False, padding=0, more=()):
-    """The handshake message of a ClientHello. `key_shares`: {group: bytes of key}; `more`: further extensions."""
+    """The handshake message of a ClientHello. `key_shares`: {group: the key, or its size}; `more`: further extensions."""
     extensions = []
     if grease:
         extensions.append((GREASE, b""))
@@ -45,7 +45,7 @@ def message(sni="allowed.example", *, versions=(0x0304, 0x0303), legacy_version=
         extensions.append((SUPPORTED_VERSIONS, _vector(1, _u16s(([GREASE] if grease else []) + list(versions)))))
     if VERSIONS["1.3"] in (versions or ()):
         shares = key_shares or {0x001D: 32}
-        body = b"".join(struct.pack("!H", group) + _vector(2, bytes(size)) for group, size in shares.items())
+        body = b"".join(struct.pack("!H", group) + _vector(2, bytes(share)) for group, share in shares.items())
         extensions.append((KEY_SHARE, _vector(2, body)))
     if ech:
         # Outer ECHClientHello (RFC 9849 section 5): HKDF-SHA256, AES-128-GCM, config 7, an enc and a payload.

@@ -211,8 +211,8 @@ def rule(table, name, action, when=None, except_=None, **more):
     return "\n".join(lines) + "\n\n"
 
 
-def tls_rule(name, action, when=None, except_=None):
-    return rule("tls", name, action, when, except_)
+def tls_rule(name, action, when=None, except_=None, **more):
+    return rule("tls", name, action, when, except_, **more)
 
 
 def access_rule(name, action, when=None, except_=None, **more):
@@ -543,9 +543,9 @@ class Peer:
 class Origin:
     """A listening socket in the origin's namespace, on an address of its own."""
 
-    def __init__(self, lab, version, port=443, backlog=4096):
+    def __init__(self, lab, version, port=443, backlog=4096, address=None):
         self.version, self.port = version, port
-        self.address = lab.new_origin_address(version)
+        self.address = address or lab.new_origin_address(version)
         self.listener = lab.origin.socket(family_of(version))
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with lab.origin.entered():
@@ -766,12 +766,13 @@ class Lab:
 
     # -- rules.toml
 
-    def config(self, rules="", *, gateway=None, tls=None, limits=None, log=None, access=None):
+    def config(self, rules="", *, gateway=None, tls=None, http=None, limits=None, log=None, access=None):
         """A complete rules.toml for this lab; `rules` is appended as it is."""
         tables = {
             "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": list(TLS_PORTS), "workers": 1,
                         "lan": ["lan0", "lan1"], **(gateway or {})},
             "tls": {"decrypt": True, "default_action": "tunnel-sni", **(tls or {})},
+            "http": dict(http or {}),
             "limits": dict(limits or {}),
             "log": {"format": "json", "to": "@LOG@", **(log or {})},
             "access": {"default": "allow", **(access or {})},
