@@ -580,8 +580,8 @@ void RulesReader::read_access(Section& access) {
   access.boolean("https_page", https_page);
   if (https_page)
     problems_.error(access.value("https_page")->position,
-                    "access.https_page: a page inside HTTPS needs \"bump\", and this "
-                    "version does not decrypt yet; write false, or leave it out");
+                    "access.https_page: this version closes the connection instead of showing a page "
+                    "inside HTTPS; write false, or leave it out");
   read_rules(access, false);
 }
 

@@ -40,8 +40,9 @@ def test_the_demo_ends_as_expected(folder):
     output, _ = process.communicate(timeout=deadline_s(60))
     assert process.returncode == 0, output
     good = re.findall(r"^  ok  (IPv4 IPv6|IPv4|IPv6)  ", output, re.M)
-    assert len(" ".join(good).split()) == 2 * 14, output  # each case over both
+    assert len(" ".join(good).split()) == 2 * 15, output  # each case over both
     for line in (r"decrypted +200 .* Gateway CA +bump ",
+                 r"asks inside for another host +421 .* Gateway CA +bump .* misdirected",
                  r"the client trusts only its own CA .* ok +client_rejected_certificate",
                  r"the origin wants a client certificate +200 .* Internet CA +tunnel +client_cert",
                  r'unknown CA: "untrusted" .* bump +- +untrusted +client_rejected_certificate',

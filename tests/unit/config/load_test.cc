@@ -255,7 +255,7 @@ TEST_CASE("what the specification names but this version lacks says so") {
   check_refused(
       {"[tls]\nroots = []\n", "2:1: error: tls.roots: the keys are system_roots = true and extra_roots"});
   check_refused({"[access]\nhttps_page = true\n",
-                 "2:14: error: access.https_page: a page inside HTTPS needs \"bump\""});
+                 "2:14: error: access.https_page: this version closes the connection instead of showing a page"});
   for (const char* key : {"url", "mime", "file_name", "file_type", "size", "direction", "md5", "sha256"})
     check_refused({(std::string("[[access.rules]]\nwhen = { ") + key + " = \"x\" }\n").c_str(),
                    "2:10: error: access.rules.when."});
