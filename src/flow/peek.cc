@@ -40,7 +40,8 @@ Next enter(Session& session) {
   ++world.counters.peeks;
   session.room.emplace<PeekRoom>();
   world.timers.start(session.timer, session.accepted_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
-  return wait_for_bytes(session);
+  world.kernel.receive_at_once(session.up, session.client_fd);  // most clients speak with their handshake's last ACK
+  return Next::wait;
 }
 
 /// Plain HTTP shows itself in its first line; anything else in its first byte, most often.

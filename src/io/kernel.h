@@ -45,6 +45,8 @@ class Kernel {
   /// Waits until the socket is readable, then reads into a pooled buffer. Result > 0: received(…) until release(…).
   /// -ENOBUFS: no buffer was free at that moment; ask again. The socket must be blocking.
   virtual void receive(Op& op, int fd) = 0;
+  /// The same where bytes are likely to be there already: tries before it waits.
+  virtual void receive_at_once(Op& op, int fd) { receive(op, fd); }
   virtual void connect(Op& op, int fd, const Endpoint& to) = 0;
   /// One-shot; `events` of poll(2); the result is the ready events.
   virtual void poll(Op& op, int fd, uint32_t events) = 0;

@@ -127,15 +127,19 @@ void Ring::accept_many(Op& op, int listener_fd) {
   io_uring_sqe_set_data(entry, &op);
 }
 
-void Ring::receive(Op& op, int fd) {
+io_uring_sqe* Ring::prepare_receive(Op& op, int fd) {
   io_uring_sqe* entry = sqe(op);
   io_uring_prep_recv(entry, fd, nullptr, 0, 0);
-  // POLL_FIRST: the socket has just been emptied or is fresh; a try before waiting would only cost.
-  entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
   io_uring_sqe_set_flags(entry, IOSQE_BUFFER_SELECT);
   entry->buf_group = buffer_group;
   io_uring_sqe_set_data(entry, &op);
+  return entry;
 }
+
+/// POLL_FIRST: the socket has just been emptied or is fresh; a try before waiting would only cost.
+void Ring::receive(Op& op, int fd) { prepare_receive(op, fd)->ioprio |= IORING_RECVSEND_POLL_FIRST; }
+
+void Ring::receive_at_once(Op& op, int fd) { (void)prepare_receive(op, fd); }
 
 void Ring::connect(Op& op, int fd, const Endpoint& to) {
   io_uring_sqe* entry = sqe(op);

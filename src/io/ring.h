@@ -35,6 +35,7 @@ class Ring final : public Kernel {
 
   void accept_many(Op& op, int listener_fd) override;
   void receive(Op& op, int fd) override;
+  void receive_at_once(Op& op, int fd) override;
   void connect(Op& op, int fd, const Endpoint& to) override;
   void poll(Op& op, int fd, uint32_t events) override;
   void cancel(Op& op) override;
@@ -64,6 +65,7 @@ class Ring final : public Kernel {
 
  private:
   explicit Ring(const Options& options) : pipes_(options.pipes_max) {}
+  [[nodiscard]] io_uring_sqe* prepare_receive(Op& op, int fd);
   io_uring_sqe* sqe(Op& op);
 
   io_uring ring_{};
