@@ -20,6 +20,7 @@ Environment:
 import atexit
 import contextlib
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -691,6 +692,8 @@ class Lab:
         self._closed = False
         atexit.register(self.close)
         self._addresses = itertools.count(16)
+        # A client's port is how its record is found, so none comes twice.
+        self._client_ports = itertools.count(10_000 + os.getpid() % 1000)
         self.kernel_config = None
         try:
             self._build()
@@ -821,7 +824,7 @@ class Lab:
         try:
             source = source or (self.CLIENT[version] if space in (None, self.client) else None)
             if source:
-                sock.bind((source, 0))
+                self._bind_to_fresh_port(sock, source)
             sock.connect((address, port))
         except BaseException as error:
             if may_be_reset and isinstance(error, ConnectionResetError):
@@ -829,6 +832,15 @@ class Lab:
             sock.close()
             raise
         return Peer(sock)
+
+    def _bind_to_fresh_port(self, sock, source):
+        for port in self._client_ports:
+            assert port < 65_000, "one lab has had 54,000 connections"
+            try:
+                return sock.bind((source, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
     # -- nginx
 

@@ -46,7 +46,7 @@ def test_S13_an_origin_that_asks_for_a_certificate_gets_the_clients_own_hello(bu
     assert second.wire_hello == client.hello_sent
     assert second.stream.tls.getpeercert(binary_form=True) == member.der
     assert first.plain == b""
-    client.close()
+    assert client.finish().ending() == ("end", b"")
     record = assert_tunnelled(daemon, client, "client_cert")
     assert record["close"] == "finished"
     counters = daemon.counters()
@@ -292,7 +292,7 @@ def test_S14_alerts_that_mean_our_certificate(bump, site, visit, pki, name):
     daemon = bump()
     client = visit(site(V4, pki.site()), versions=(TLS12, TLS12), handshake=False)
     read_our_flight(client)
-    client.peer.send(alert(name)).finish()
+    client.peer.send(alert(name))
     assert_rejected(daemon, client, [name])
 
 
@@ -300,7 +300,7 @@ def test_S14_other_alerts_do_not(bump, site, visit, pki):
     daemon = bump()
     client = visit(site(V4, pki.site()), versions=(TLS12, TLS12), handshake=False)
     read_our_flight(client)
-    client.peer.send(alert("internal_error")).finish()
+    client.peer.send(alert("internal_error"))
     record = daemon.record_of(client.port)
     assert (record["close"], record["close_side"], record["detail"]) == ("client_tls_failed", "client", "internal_error")
 

@@ -5,6 +5,7 @@
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 
@@ -189,7 +190,8 @@ def test_S25_an_origin_that_closes_a_kept_connection(web):
     site = web.site()
     client = web.open(site)
     assert client.get().status == 200
-    site.visit().stream.close()
+    with contextlib.suppress(OSError):  # the gateway ends after close_notify alone
+        site.visit().stream.finish()
     assert client.ending() == ("end", b"")
     assert ended(daemon, client)["close"] == "finished"
 
