@@ -416,7 +416,14 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
         (void)http::write_head(state.responses.head(), outlet.text());
         break;
       }
-      case http::Event::Kind::head: on_response(at, outlet); break;
+      case http::Event::Kind::head:
+        // 101 is granted behind the whole request (RFC 9110 section 7.8): before, what would be relayed is still its body.
+        if (state.responses.head().upgraded && !state.undecided) {
+          if (!outlet.finish()) return out_of_memory(at.session);
+          return refuse_response(at, http::Refusal::unsolicited);
+        }
+        on_response(at, outlet);
+        break;
       case http::Event::Kind::body:
         state.outstanding.front().bytes_down += event.bytes.size();
         if (state.body_down.is_plain()) {
