@@ -675,6 +675,11 @@ Next settle(const View& at) {
 
 // --- the step --------------------------------------------------------------------------------------------------------
 
+Next receive_failed(const View& at, const Channel& from, int sys_errno) {
+  if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+  return peer_failed(at.session, from.side(), sys_errno);
+}
+
 /// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.
 Next drain(const View& at, Channel& from, Channel& to) {
   for (uint64_t turn = 0; turn < limits::relay_turn_bytes;) {
@@ -685,7 +690,10 @@ Next drain(const View& at, Channel& from, Channel& to) {
     if (to.is_blocked() || ended || waits || at.state.closing || at.state.answer != nullptr) return Next::go;
     const ssize_t read = at.world.kernel.receive_now(from.fd(), at.world.scratch);
     if (read == -EINTR) continue;
-    if (read <= 0) return Next::go;  // the receive that follows tells what it is
+    if (read == 0) return wire_ended(at, from);
+    if (read == -EAGAIN || read == -ENOBUFS) return Next::go;
+    // An error is told once: the receive that follows would see an end in order.
+    if (read < 0) return receive_failed(at, from, static_cast<int>(-read));
     const auto wire = std::span<const uint8_t>(at.world.scratch).first(static_cast<size_t>(read));
     if (const Next next = consume(at, from, wire); next != Next::go) return next;
     if (wire.size() < at.world.scratch.size()) return Next::go;
@@ -697,8 +705,8 @@ Next drain(const View& at, Channel& from, Channel& to) {
 Next on_received(const View& at, Channel& from, Channel& to, const Answer& answer) {
   if (answer.result == -ENOBUFS || answer.result == -EINTR || answer.result == -EAGAIN) return settle(at);
   if (answer.result < 0) {
-    if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
-    return peer_failed(at.session, from.side(), -answer.result);
+    const Next next = receive_failed(at, from, -answer.result);
+    return next == Next::go ? settle(at) : next;
   }
   if (answer.result == 0) {
     const Next next = wire_ended(at, from);
