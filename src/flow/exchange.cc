@@ -141,6 +141,7 @@ void log(const View& at, const Exchange::Request& request) {
 Next say_goodbye(const View& at, CloseReason reason, std::string_view answer) {
   at.state.reason = reason;
   at.state.closing = true;
+  at.session.active_us = at.world.kernel.now_us();
   if (!answer.empty() && !at.pair.client.write({reinterpret_cast<const uint8_t*>(answer.data()), answer.size()}))
     return out_of_memory(at.session);
   at.pair.client.end_writing();
@@ -474,6 +475,7 @@ Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain
 Next client_ended(const View& at, bool clean) {
   Exchange& state = at.state;
   state.client_ended = true;
+  at.session.active_us = at.world.kernel.now_us();  // from this moment the origin has half_closed_timeout
   if (state.mode == Exchange::Mode::raw) {
     if (!clean) return cut_off(at, CloseReason::client_truncated);
     at.pair.origin.end_writing();
@@ -498,6 +500,7 @@ Next client_ended(const View& at, bool clean) {
 Next origin_ended(const View& at, bool clean) {
   Exchange& state = at.state;
   state.origin_ended = true;
+  at.session.active_us = at.world.kernel.now_us();
   if (state.closing) return Next::go;
   if (state.mode == Exchange::Mode::raw) {
     if (!clean) return cut_off(at, CloseReason::origin_truncated);
