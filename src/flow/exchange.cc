@@ -60,6 +60,7 @@ struct Exchange {
   bool request_is_open = false;  // its head has been passed on, its end has not come
   bool client_is_done = false;  // it said that there is no further request, or has been refused
   bool closing = false;         // all is said: close when the client has taken it
+  bool closing_both = false;    // … and the origin
   bool undecided = false;       // `held` waits to know whether an upgrade is granted
   bool close_after_response = false;
   bool kept_alive = false;
@@ -614,7 +615,7 @@ Next flush(const View& at, Channel& channel, io::Op& op) {
       return Next::go;
     case Channel::Flush::failed:
       // All that mattered has been said.
-      if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+      if (at.state.closing && !at.state.closing_both) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
       return peer_failed(at.session, channel.side(), sys_errno);
     case Channel::Flush::no_memory: return close(at.session, CloseReason::overload, Farewell::reset, "relay_memory");
   }
@@ -650,14 +651,15 @@ Next settle(const View& at) {
   if (const Next next = resume_held(at); next != Next::go) return next;
   if (const Next next = answer_now(at); next != Next::go) return next;
   if (!state.closing && is_over(state)) {
-    state.closing = true;
+    state.closing = state.closing_both = true;
     at.pair.client.end_writing();
     at.pair.origin.end_writing();
   }
   if (const Next next = flush(at, at.pair.client, at.pair.client_write); next != Next::go) return next;
-  if (at.session.origin_fd >= 0 && !(state.closing && state.origin_ended))
+  // Behind our last word to the client nothing that the origin does matters, and it must not cut that word off.
+  if (!state.closing || state.closing_both)
     if (const Next next = flush(at, at.pair.origin, at.pair.origin_write); next != Next::go) return next;
-  if (state.closing && !at.pair.client.is_blocked()) {
+  if (state.closing && !at.pair.client.is_blocked() && !(state.closing_both && at.pair.origin.is_blocked())) {
     const bool both = state.client_ended && (state.origin_ended || state.mode != Exchange::Mode::page);
     return close(at.session, state.reason, both ? Farewell::in_order : Farewell::linger, at.session.detail);
   }
@@ -679,7 +681,11 @@ Next settle(const View& at) {
 // --- the step --------------------------------------------------------------------------------------------------------
 
 Next receive_failed(const View& at, const Channel& from, int sys_errno) {
-  if (at.state.closing) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+  if (at.state.closing && !at.state.closing_both) {
+    if (from.side() == Side::client) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
+    at.state.origin_ended = true;
+    return Next::go;
+  }
   return peer_failed(at.session, from.side(), sys_errno);
 }
 
