@@ -482,6 +482,8 @@ Next client_ended(const View& at, bool clean) {
     at.pair.origin.end_writing();
     return Next::go;
   }
+  state.client_is_done = true;
+  if (state.closing || state.answer != nullptr) return Next::go;  // it is told why, in the middle of a request or not
   switch (state.requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
     case http::Ending::raw:
@@ -494,7 +496,6 @@ Next client_ended(const View& at, bool clean) {
     case http::Ending::unanswered:
     case http::Ending::complete: break;
   }
-  state.client_is_done = true;
   return Next::go;
 }
 
