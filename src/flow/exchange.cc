@@ -58,6 +58,8 @@ struct Exchange {
   bool client_ended = false;
   bool origin_ended = false;
   bool request_is_open = false;  // its head has been passed on, its end has not come
+  bool client_end_waits = false;  // behind what is held, or an upgrade that is undecided
+  bool client_end_is_clean = false;
   bool client_is_done = false;  // it said that there is no further request, or has been refused
   bool closing = false;         // all is said: close when the client has taken it
   bool closing_both = false;    // … and the origin
@@ -483,6 +485,9 @@ Next client_ended(const View& at, bool clean) {
     return Next::go;
   }
   state.client_is_done = true;
+  state.client_end_waits = state.undecided || !state.held.empty();
+  state.client_end_is_clean = clean;
+  if (state.client_end_waits) return Next::go;
   if (state.closing || state.answer != nullptr) return Next::go;  // it is told why, in the middle of a request or not
   switch (state.requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
@@ -623,12 +628,16 @@ Next flush(const View& at, Channel& channel, io::Op& op) {
   SLUICE_CHECK(false);
 }
 
-/// Requests that had to wait may go on, once a response has ended or an upgrade is decided.
+/// Requests that had to wait may go on, once a response has ended or an upgrade is decided; and the end behind them.
 Next resume_held(const View& at) {
   Exchange& state = at.state;
-  if (state.held.empty() || state.undecided || state.outstanding.size() >= limits::http_pipelined_max) return Next::go;
-  const std::vector<uint8_t> held = std::exchange(state.held, {});
-  return read_requests(at, held);
+  if (state.undecided) return Next::go;
+  if (!state.held.empty() && state.outstanding.size() < limits::http_pipelined_max) {
+    const std::vector<uint8_t> held = std::exchange(state.held, {});
+    if (const Next next = read_requests(at, held); next != Next::go) return next;
+  }
+  const bool end_is_next = state.client_end_waits && state.held.empty() && !state.undecided;
+  return end_is_next ? client_ended(at, state.client_end_is_clean) : Next::go;
 }
 
 /// Our own answer, when its turn has come.
