@@ -590,7 +590,19 @@ uint64_t keep_alive_at_us(const View& at) {
 void start_timer(const View& at) {
   uint64_t at_us = at.session.active_us + limit_us(at);
   if (!at.state.kept_alive) at_us = std::min(at_us, keep_alive_at_us(at));
+  if (at.pair.client_paused || at.pair.origin_paused) at_us = at.world.kernel.now_us() + 1;  // the next tick
   at.world.timers.start(at.session.timer, at_us);
+}
+
+Next settle(const View& at);
+
+/// A socket that was full may have room.
+Next on_writable(const View& at, Side side, int32_t result) {
+  const bool only_told_of_fin = result > 0 && (result & (POLLOUT | POLLERR | POLLHUP)) == 0;
+  if (!only_told_of_fin) return settle(at);
+  (side == Side::client ? at.pair.client_paused : at.pair.origin_paused) = true;
+  start_timer(at);
+  return Next::wait;
 }
 
 Next on_timer(const View& at) {
@@ -600,6 +612,9 @@ Next on_timer(const View& at) {
     if (at.session.origin_fd >= 0) at.world.kernel.keep_alive(at.session.origin_fd, at.session.ruling->config->limits.keepalive_ms);
   }
   if (now_us < at.session.active_us + limit_us(at)) {
+    const bool asks_again = at.pair.client_paused || at.pair.origin_paused;
+    at.pair.client_paused = at.pair.origin_paused = false;
+    if (asks_again) return settle(at);
     start_timer(at);
     return Next::wait;
   }
@@ -609,15 +624,18 @@ Next on_timer(const View& at) {
 }
 
 /// Sends what waits; watches a socket that is full.
-Next flush(const View& at, Channel& channel, io::Op& op) {
+Next flush(const View& at, Channel& channel) {
+  const bool client = channel.side() == Side::client;
+  io::Op& op = client ? at.pair.client_write : at.pair.origin_write;
+  bool& paused = client ? at.pair.client_paused : at.pair.origin_paused;
   int sys_errno = 0;
   const uint64_t sent_before = channel.sent_bytes();
   const Channel::Flush outcome = channel.flush(sys_errno);
   if (channel.sent_bytes() != sent_before) at.session.active_us = at.world.kernel.now_us();
   switch (outcome) {
-    case Channel::Flush::done: return Next::go;
+    case Channel::Flush::done: paused = false; return Next::go;
     case Channel::Flush::blocked:
-      if (!op.in_flight) at.world.kernel.poll(op, channel.fd(), POLLOUT);
+      if (!op.in_flight && !paused) at.world.kernel.poll(op, channel.fd(), POLLOUT);
       return Next::go;
     case Channel::Flush::failed:
       // All that mattered has been said.
@@ -665,10 +683,10 @@ Next settle(const View& at) {
     at.pair.client.end_writing();
     at.pair.origin.end_writing();
   }
-  if (const Next next = flush(at, at.pair.client, at.pair.client_write); next != Next::go) return next;
+  if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
   // Behind our last word to the client nothing that the origin does matters, and it must not cut that word off.
   if (!state.closing || state.closing_both)
-    if (const Next next = flush(at, at.pair.origin, at.pair.origin_write); next != Next::go) return next;
+    if (const Next next = flush(at, at.pair.origin); next != Next::go) return next;
   if (state.closing && !at.pair.client.is_blocked() && !(state.closing_both && at.pair.origin.is_blocked())) {
     const bool both = state.client_ended && (state.origin_ended || state.mode != Exchange::Mode::page);
     return close(at.session, state.reason, both ? Farewell::in_order : Farewell::linger, at.session.detail);
@@ -702,8 +720,7 @@ Next receive_failed(const View& at, const Channel& from, int sys_errno) {
 /// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.
 Next drain(const View& at, Channel& from, Channel& to) {
   for (uint64_t turn = 0; turn < limits::relay_turn_bytes;) {
-    io::Op& op = to.side() == Side::client ? at.pair.client_write : at.pair.origin_write;
-    if (const Next next = flush(at, to, op); next != Next::go) return next;
+    if (const Next next = flush(at, to); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
     const bool waits = from.side() == Side::client && (at.state.undecided || !at.state.held.empty());
     if (to.is_blocked() || ended || waits || at.state.closing || at.state.answer != nullptr) return Next::go;
@@ -780,8 +797,8 @@ Next exchange(Session& session, const Answer* answer) {
     case Answer::From::timer: return on_timer(at);
     case Answer::From::up: return on_received(at, at.pair.client, at.pair.origin, *answer);
     case Answer::From::down: return on_received(at, at.pair.origin, at.pair.client, *answer);
-    case Answer::From::client_writable:
-    case Answer::From::origin_writable: return settle(at);
+    case Answer::From::client_writable: return on_writable(at, Side::client, answer->result);
+    case Answer::From::origin_writable: return on_writable(at, Side::origin, answer->result);
   }
   SLUICE_CHECK(false);
 }

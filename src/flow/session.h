@@ -89,6 +89,9 @@ struct Pair {
   Channel origin;
   io::Op client_write;
   io::Op origin_write;
+  // The receiver is full and has sent FIN (see Relay::Waiting::paused): the timer asks again.
+  bool client_paused = false;
+  bool origin_paused = false;
 };
 struct Handshakes;  // bump.cc
 struct Exchange;    // exchange.cc
