@@ -1,6 +1,7 @@
 #include "flow/channel.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/check.h"
 
@@ -78,6 +79,9 @@ Channel::Flush Channel::flush(int& sys_errno) {
   }
   if (world_->relay_memory_bytes > world_->relay_memory_max_bytes) {
     ++world_->counters.relay_memory_limit_hits;
+    world_->relay_memory_bytes -= std::exchange(counted_, 0);
+    out_ = {};
+    out_sent_ = 0;
     return Flush::no_memory;
   }
   // What waits gets a block of its size, so that what is counted is what is held.

@@ -42,7 +42,8 @@ class Channel {
   [[nodiscard]] bool has_ended_writing() const { return ending_; }
 
   enum class Flush : uint8_t { done, blocked, failed, no_memory };
-  /// Sends what the socket takes. blocked: wait for POLLOUT. failed: `sys_errno` is set.
+  /// Sends what the socket takes. blocked: wait for POLLOUT. failed: `sys_errno` is set. no_memory: what
+  /// waited is gone.
   [[nodiscard]] Flush flush(int& sys_errno);
   [[nodiscard]] bool is_blocked() const { return blocked_; }
   [[nodiscard]] bool has_output() const { return !out_.empty(); }
