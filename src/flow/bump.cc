@@ -288,7 +288,10 @@ Next flush_origin(Session& session) {
     case Channel::Flush::blocked:
       if (!pair.origin_write.in_flight) session.world->kernel.poll(pair.origin_write, pair.origin.fd(), POLLOUT);
       return Next::wait;
-    case Channel::Flush::failed: return unsupported(session, errno_name(sys_errno));
+    case Channel::Flush::failed:
+      // Behind our first word to the client there is no way back.
+      if (room_of(session).handshakes->stage == Handshakes::Stage::client) return peer_failed(session, Side::origin, sys_errno);
+      return unsupported(session, errno_name(sys_errno));
     case Channel::Flush::no_memory: return close(session, CloseReason::overload, Farewell::reset, "relay_memory");
   }
   SLUICE_CHECK(false);
@@ -300,8 +303,9 @@ Next shake_origin(Session& session, std::span<const uint8_t> wire) {
   switch (origin.engine()->handshake(wire, origin.output())) {
     case tls::Status::ok: {
       room.handshakes->origin_wire.assign(wire.begin(), wire.end());
-      int sys_errno = 0;
-      if (origin.flush(sys_errno) == Channel::Flush::failed) return unsupported(session, errno_name(sys_errno));
+      const Next next = flush_origin(session);  // wait: the rest goes while the client's handshake runs
+      if (next == Next::close || session.step != Step::bump) return next;
+      if (room_of(session).handshakes->stage == Handshakes::Stage::retreating) return Next::wait;
       return judge_origin(session);
     }
     case tls::Status::want_input: {
