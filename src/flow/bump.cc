@@ -243,7 +243,7 @@ Next judge_origin(Session& session) {
   if (agreed.version == tls::Version::tls12 && session.ruling->config->tls.min_version > 0x0303)
     return unsupported(session, "tls_1.2");
   if (agreed.resumed) ++world.counters.bump_resumed_origin;
-  const std::shared_ptr<const tls::Chain> chain = engine.chain() != nullptr ? engine.chain() : room.handshakes->chain;
+  const std::shared_ptr<const tls::Chain> chain = agreed.resumed && engine.chain() == nullptr ? room.handshakes->chain : engine.chain();
   if (chain == nullptr) return unsupported(session, "no_certificate");
   std::vector<tls::ByteView> certificates(chain->certificates.begin(), chain->certificates.end());
   tls::SentChain sent;
