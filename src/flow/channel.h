@@ -47,6 +47,7 @@ class Channel {
   [[nodiscard]] Flush flush(int& sys_errno);
   [[nodiscard]] bool is_blocked() const { return blocked_; }
   [[nodiscard]] bool has_output() const { return !out_.empty(); }
+  [[nodiscard]] size_t waiting_bytes() const { return out_.size() - out_sent_; }
   [[nodiscard]] uint64_t sent_bytes() const { return sent_bytes_; }
 
   // --- reading ---

@@ -697,7 +697,12 @@ Next settle(const View& at) {
   const bool origin_full = at.pair.origin.is_blocked();
   const bool client_full = at.pair.client.is_blocked();
   const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.requests.is_idle());
-  if (!state.client_ended && !origin_full && !client_full && !client_waits && !at.session.up.in_flight)
+  // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
+  // (an answer of ours, key updates) must not pile up without end.
+  const bool client_owes_reading = client_full && (!(state.request_is_open || state.mode == Exchange::Mode::raw ||
+                                                     state.requests.finish() == http::Ending::raw) ||
+                                                   at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
+  if (!state.client_ended && !origin_full && !client_owes_reading && !client_waits && !at.session.up.in_flight)
     at.world.kernel.receive(at.session.up, at.session.client_fd);
   if (state.mode != Exchange::Mode::page && !state.origin_ended && !client_full && !at.session.down.in_flight)
     at.world.kernel.receive(at.session.down, at.session.origin_fd);
