@@ -58,6 +58,7 @@ struct Exchange {
   bool client_ended = false;
   bool origin_ended = false;
   bool request_is_open = false;  // its head has been passed on, its end has not come
+  int origin_errno = 0;  // nothing can be sent to it any more; what it said before may still be unread
   bool client_end_waits = false;  // behind what is held, or an upgrade that is undecided
   bool client_end_is_clean = false;
   bool client_is_done = false;  // it said that there is no further request, or has been refused
@@ -570,6 +571,8 @@ Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
 Next wire_ended(const View& at, Channel& from) {
   const bool client = from.side() == Side::client;
   if (client ? at.state.client_ended : at.state.origin_ended) return Next::go;
+  // It was reset, whatever its last read says: the error has been told already.
+  if (!client && at.state.origin_errno != 0 && !at.state.closing) return peer_failed(at.session, Side::origin, at.state.origin_errno);
   const bool clean = from.engine() == nullptr || from.engine()->end_of_input() == tls::Status::closed;
   return client ? client_ended(at, clean) : origin_ended(at, clean);
 }
@@ -640,7 +643,11 @@ Next flush(const View& at, Channel& channel) {
     case Channel::Flush::failed:
       // All that mattered has been said.
       if (at.state.closing && !at.state.closing_both) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
-      return peer_failed(at.session, channel.side(), sys_errno);
+      if (client || at.state.closing || at.state.origin_ended || (sys_errno != EPIPE && sys_errno != ECONNRESET))
+        return peer_failed(at.session, channel.side(), sys_errno);
+      // An origin that has answered without reading all of the request: the answer may still be unread.
+      at.state.origin_errno = sys_errno;
+      return Next::go;
     case Channel::Flush::no_memory: return close(at.session, CloseReason::overload, Farewell::reset, "relay_memory");
   }
   SLUICE_CHECK(false);
@@ -685,7 +692,7 @@ Next settle(const View& at) {
   }
   if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
   // Behind our last word to the client nothing that the origin does matters, and it must not cut that word off.
-  if (!state.closing || state.closing_both)
+  if ((!state.closing || state.closing_both) && state.origin_errno == 0)
     if (const Next next = flush(at, at.pair.origin); next != Next::go) return next;
   if (state.closing && !at.pair.client.is_blocked() && !(state.closing_both && at.pair.origin.is_blocked())) {
     const bool both = state.client_ended && (state.origin_ended || state.mode != Exchange::Mode::page);
@@ -694,7 +701,7 @@ Next settle(const View& at) {
   start_timer(at);
   if (state.closing) return Next::wait;
 
-  const bool origin_full = at.pair.origin.is_blocked();
+  const bool origin_full = at.pair.origin.is_blocked() || state.origin_errno != 0;
   const bool client_full = at.pair.client.is_blocked();
   const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.requests.is_idle());
   // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
@@ -725,6 +732,7 @@ Next receive_failed(const View& at, const Channel& from, int sys_errno) {
 /// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.
 Next drain(const View& at, Channel& from, Channel& to) {
   for (uint64_t turn = 0; turn < limits::relay_turn_bytes;) {
+    if (to.side() == Side::origin && at.state.origin_errno != 0) return Next::go;
     if (const Next next = flush(at, to); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
     const bool waits = from.side() == Side::client && (at.state.undecided || !at.state.held.empty());
