@@ -95,6 +95,8 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   worker::SessionPool pool;
   flow::World world;
   uint64_t sessions_begun = 0;
+  /// A bump that retreats dials a second time; origin_of() is the last.
+  bool may_dial_twice = false;
   /// What becomes of a dial; by default it succeeds at once.
   std::function<DialOutcome(const io::Accepted& about)> on_dial;
 
