@@ -159,6 +159,8 @@ class PathFinder {
   /// Whether some signature that would have led on is of a kind that is not checked any more.
   [[nodiscard]] bool met_weak_signature() const { return met_weak_signature_; }
   [[nodiscard]] bool met_constraint() const { return met_constraint_; }
+  /// Where the likeliest path ended for want of an issuer; null when it ended otherwise.
+  [[nodiscard]] const Shared& dead_end() const { return dead_end_; }
 
  private:
   struct Candidate {
@@ -173,9 +175,15 @@ class PathFinder {
   void extend() {
     if (path_.size() >= limits::path_certificates_max) return;
     const Certificate& child = *path_.back();
+    bool has_issuer = false;
     for (const Candidate& candidate : issuers_of(child)) {
       if (is_done()) return;
-      if (!may_issue(*candidate.certificate) || !is_signed_by(child, *candidate.certificate)) continue;
+      if (!may_issue(*candidate.certificate)) {
+        has_issuer = true;
+        continue;
+      }
+      if (!is_signed_by(child, *candidate.certificate)) continue;
+      has_issuer = true;
       path_.push_back(candidate.certificate);
       if (candidate.is_anchor)
         complete();
@@ -183,6 +191,9 @@ class PathFinder {
         extend();
       path_.pop_back();
     }
+    // Candidates come the likeliest first, so the first end is the one to go on from.
+    if (!has_issuer && !child.is_self_issued() && signatures_ > 0 && dead_end_ == nullptr)
+      dead_end_ = path_.back();
   }
 
   /// Anchors first, then what was sent, configured, seen before; those whose key identifier does not fit
@@ -328,6 +339,7 @@ class PathFinder {
   bool has_best_ = false;
   bool met_weak_signature_ = false;
   bool met_constraint_ = false;
+  Shared dead_end_;
   uint32_t signatures_ = limits::path_signatures_max;
 };
 
@@ -394,6 +406,12 @@ std::string OriginVerdict::text() const {
   return joined;
 }
 
+bool OriginVerdict::lacks_only_an_issuer() const {
+  OriginProblems untrusted;
+  untrusted.add(OriginProblem::untrusted);
+  return missing_issuer_of != nullptr && problems == untrusted;
+}
+
 OriginVerdict judge_chain(const Trust& trust, const SentChain& chain, const RequestedName& name,
                           int64_t now_s, ChainMemory& memory) {
   OriginVerdict verdict;
@@ -417,6 +435,7 @@ OriginVerdict judge_chain(const Trust& trust, const SentChain& chain, const Requ
   const FoundPath* path = finder.find();
   if (path == nullptr) {
     explain_no_path(*verdict.leaf, finder, findings);
+    if (findings.problems.has(OriginProblem::untrusted)) verdict.missing_issuer_of = finder.dead_end();
   } else {
     findings.add(path->findings);
     if (path->findings.problems.none())

@@ -30,8 +30,12 @@ struct OriginVerdict {
   const char* detail = "";  // static text: what exactly is wrong first, for the error page and the log
   std::shared_ptr<const Certificate>
       leaf;  // the origin's own, parsed: for the mint; null when it is malformed
+  /// The certificate of the chain whose issuer is not known; null unless that is why it is untrusted.
+  std::shared_ptr<const Certificate> missing_issuer_of;
 
   [[nodiscard]] bool is_good() const { return problems.none(); }
+  /// With that certificate of an issuer, it might be good.
+  [[nodiscard]] bool lacks_only_an_issuer() const;
   /// For the log: "ok", "trusted_origin", or the problems as "expired,name_mismatch".
   [[nodiscard]] std::string text() const;
 };

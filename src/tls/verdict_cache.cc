@@ -1,5 +1,6 @@
 #include "tls/verdict_cache.h"
 
+#include <algorithm>
 #include <array>
 #include <list>
 #include <unordered_map>
@@ -111,6 +112,27 @@ std::shared_ptr<const OriginVerdict> VerdictCache::judge(const Trust& trust, con
   rooms.by_key.emplace(key, rooms.entries.begin());
   if (rooms.entries.size() > rooms.entries_max) rooms.forget_last();
   return verdict;
+}
+
+size_t VerdictCache::learn(const Trust& trust, std::span<const std::shared_ptr<const Certificate>> chain,
+                           int64_t now_s) {
+  Rooms& rooms = *rooms_;
+  SentChain sent;
+  std::vector<ByteView> ders;
+  for (const auto& certificate : chain) ders.emplace_back(certificate->der);
+  sent.certificates = ders;
+  // Whatever its name and purpose: of a path without fault the memory keeps the intermediates, of others
+  // nothing.
+  (void)judge_chain(trust, sent, RequestedName(std::string_view()), now_s, rooms.memory);
+  const auto lacked_one = [&](const Rooms::Entry& entry) {
+    const auto& waiting = entry.verdict->missing_issuer_of;
+    return waiting != nullptr && std::ranges::any_of(chain.subspan(1), [&](const auto& issuer) {
+             return std::ranges::equal(issuer->subject, waiting->issuer);
+           });
+  };
+  for (const auto& entry : rooms.entries)
+    if (lacked_one(entry)) rooms.by_key.erase(entry.key);
+  return std::erase_if(rooms.entries, lacked_one);
 }
 
 size_t VerdictCache::size() const { return rooms_->entries.size(); }

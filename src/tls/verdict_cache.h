@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "tls/origin_verdict.h"
 
@@ -23,6 +24,11 @@ class VerdictCache {
   /// The verdict, from the cache or by judge_chain. Never null.
   [[nodiscard]] std::shared_ptr<const OriginVerdict> judge(const Trust& trust, const SentChain& chain,
                                                            const RequestedName& name, int64_t now_s);
+
+  /// Issuers that became known: `chain` is a certificate that was waiting for them, then one above the other.
+  /// Those that lead to a trusted root are remembered, and verdicts that lacked one of them are made anew.
+  /// Returns how many those were.
+  size_t learn(const Trust& trust, std::span<const std::shared_ptr<const Certificate>> chain, int64_t now_s);
 
   [[nodiscard]] size_t size() const;
   [[nodiscard]] uint64_t hits() const;

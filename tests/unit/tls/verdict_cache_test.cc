@@ -77,3 +77,41 @@ TEST_CASE("the one that was unused for longest goes first") {
   (void)cache.judge(*trust, b.chain(), name, now_s);
   CHECK(cache.misses() == 4);
 }
+
+TEST_CASE("an intermediate that was learned mends the verdicts that waited for it, and no others") {
+  tls::VerdictCache cache;
+  const auto trust = TrustOf{}.build();
+  const auto name = tls::requested_name("www.example.com");
+  const Sent missing("missing-intermediate");
+  const auto bad = cache.judge(*trust, missing.chain(), name, now_s);
+  REQUIRE(bad->missing_issuer_of != nullptr);
+  CHECK(bad->lacks_only_an_issuer());
+  CHECK(bad->missing_issuer_of->fingerprint == testing::certificate_of("chain-good.pem").fingerprint);
+  const auto other = cache.judge(*trust, Sent("unknown-root").chain(), name, now_s);
+  CHECK(other->text() == "untrusted");
+
+  const auto shared = [](tls::Certificate certificate) {
+    return std::make_shared<const tls::Certificate>(std::move(certificate));
+  };
+  const std::vector imposter = {bad->missing_issuer_of,
+                                shared(testing::certificate_of("chain-forged.pem", 1))};
+  CHECK(cache.learn(*trust, imposter, now_s) == 1);
+  CHECK(cache.judge(*trust, missing.chain(), name, now_s)->text() == "untrusted");
+
+  const std::vector chain = {bad->missing_issuer_of, shared(testing::certificate_of("intermediate.pem"))};
+  CHECK(cache.learn(*trust, chain, now_s) == 1);
+  CHECK(cache.judge(*trust, missing.chain(), name, now_s)->is_good());
+  const uint64_t hits = cache.hits();
+  CHECK(cache.judge(*trust, Sent("unknown-root").chain(), name, now_s) == other);
+  CHECK(cache.hits() == hits + 1);
+}
+
+TEST_CASE("only a certificate whose one fault is a missing issuer waits for one") {
+  const auto trust = TrustOf{}.build();
+  CHECK(testing::judge(*trust, Sent("missing-intermediate")).lacks_only_an_issuer());
+  for (const char* chain : {"good", "expired", "self-signed", "issuer-not-a-ca"})
+    CHECK_MESSAGE(!testing::judge(*trust, Sent(chain)).lacks_only_an_issuer(), chain);
+  const auto elsewhere = testing::judge(*trust, Sent("missing-intermediate"), "other.example");
+  CHECK(elsewhere.missing_issuer_of != nullptr);
+  CHECK_FALSE(elsewhere.lacks_only_an_issuer());
+}
