@@ -44,7 +44,7 @@ CXXFLAGS += -fstack-protector-strong -fPIE
 LDFLAGS += -pie -Wl,-z,relro,-z,now
 endif
 LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib
-LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lidn2 -lm
+LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lcares -lidn2 -lm
 
 SRC := $(shell find src -name '*.cc' | sort)
 LIB_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(filter-out src/main.cc,$(SRC)))

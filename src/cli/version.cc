@@ -1,5 +1,6 @@
 #include "cli/version.h"
 
+#include <ares.h>
 #include <fmt/format.h>
 #include <link.h>
 #include <pcap/pcap.h>
@@ -77,6 +78,7 @@ std::string version_text() {
   line("llhttp", http::llhttp_version());
   line("liburing", io::liburing_version());
   line("libpcap", libpcap_version());
+  line("c-ares", ares_version(nullptr));
   if (const std::string re2 = loaded_library("libre2.so"); !re2.empty()) line("RE2", re2);
   line("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100));
   line("toml++", fmt::format("{}.{}.{}", TOML_LIB_MAJOR, TOML_LIB_MINOR, TOML_LIB_PATCH));

@@ -128,6 +128,8 @@ void read_bump(Section& section, RulesReader& rules, Tls& tls) {
   section.boolean("system_roots", tls.system_roots);
   read_file_names(section, rules, "extra_roots", tls.extra_roots);
   read_file_names(section, rules, "intermediates", tls.intermediates);
+  section.boolean("fetch_intermediates", tls.fetch_intermediates);
+  tls.fetch_intermediates_from = rules.networks(section, "fetch_intermediates_from");
   read_file_names(section, rules, "crl_files", tls.crl_files);
   read_fingerprints(section, rules, tls);
   for (const auto& [key, target] :

@@ -99,6 +99,8 @@ struct Tls {
   bool system_roots = true;
   std::vector<FileName> extra_roots;
   std::vector<FileName> intermediates;
+  bool fetch_intermediates = false;
+  std::vector<Cidr> fetch_intermediates_from;  // besides public addresses, and there on any port
   std::vector<FileName> crl_files;
   std::vector<Fingerprint> trusted_origins;
   WhenNotBumpable client_cert = WhenNotBumpable::tunnel;

@@ -259,7 +259,12 @@ Next judge_origin(Session& session) {
   session.bumped->origin_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
   session.bumped->verdict = world.bumper->verdicts.judge(*session.ruling->material->trust, sent,
                                                          tls::requested_name(name_of(session)), now_s(session));
-  world.counters.verdict_cache_hits += world.bumper->verdicts.hits() - hits;
+  const bool was_cached = world.bumper->verdicts.hits() != hits;
+  if (was_cached) ++world.counters.verdict_cache_hits;
+  // This connection goes on with the verdict as it is: nobody waits for what an origin says is to be fetched.
+  if (!was_cached && session.ruling->config->tls.fetch_intermediates && session.bumped->verdict->lacks_only_an_issuer() &&
+      world.on_missing_issuer != nullptr)
+    world.on_missing_issuer(world, *session.ruling, *session.bumped->verdict);
   return follow_verdict(session);
 }
 

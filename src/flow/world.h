@@ -18,6 +18,7 @@
 #include "record/request_record.h"
 #include "rules/judge.h"
 #include "tls/material.h"
+#include "tls/origin_verdict.h"
 
 namespace sluice::flow {
 
@@ -83,6 +84,10 @@ struct World {
   std::array<uint8_t, 16384> plain{};     // one record, decrypted; until the next read of any channel
   std::string gathered{};                 // plain bytes on their way to one channel; empty between two calls
   std::vector<std::vector<uint8_t>> spare_outputs{};  // empty, with memory
+
+  /// A verdict has just been made that lacks an issuer, and the ruling of its session wants such to be fetched
+  /// (tls.fetch_intermediates). Null: nobody fetches.
+  void (*on_missing_issuer)(World& world, const Ruling& ruling, const tls::OriginVerdict& verdict) = nullptr;
 
   /// The session has ended and let go of everything; its memory may be used again.
   void (*on_session_end)(World& world, Session& session) = nullptr;

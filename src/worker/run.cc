@@ -100,12 +100,18 @@ bool port_is_free(uint16_t port, const Log& log) {
 
 class Daemon {
  public:
-  Daemon(std::string config_file, const Log& log) : config_file_(std::move(config_file)), log_(log) {}
+  Daemon(std::string config_file, const Log& log)
+      : config_file_(std::move(config_file)), log_(log), fetcher_([this](const auto& chain) {
+          Message message = Message::of(Message::Kind::learn);
+          message.fetched = chain;
+          post_all(message);
+        }, log) {}
 
   int run() {
     if (!load() || !start()) return 1;
     serve();
     for (auto& worker : workers_) worker->join();
+    fetcher_.stop();
     log_writer_->stop();
     log_counters();
     log_.info("stopped");
@@ -113,6 +119,7 @@ class Daemon {
   }
 
   ~Daemon() {
+    fetcher_.stop();  // it posts to the workers
     for (auto& worker : workers_) worker->post(Message::of(Message::Kind::stop));
     workers_.clear();  // joins
     for (const int fd : {signal_fd_, event_fd_})
@@ -157,6 +164,7 @@ class Daemon {
   std::unique_ptr<LogWriter> log_writer_;
   std::vector<std::unique_ptr<Worker>> workers_;
   uint32_t sessions_by_descriptors_ = 0;  // per worker
+  IntermediateFetcher fetcher_;
   int signal_fd_ = -1;
   int event_fd_ = -1;
   bool draining_ = false;
@@ -222,6 +230,7 @@ bool Daemon::start() {
     options.material = material_;
     options.bump = bump_.get();
     options.log_writer = log_writer_.get();
+    options.fetcher = &fetcher_;
     options.log = &log_;
     options.notify = [fd = event_fd_] {
       const uint64_t one = 1;
@@ -234,6 +243,7 @@ bool Daemon::start() {
       return false;
     }
   }
+  if (config_->tls.fetch_intermediates) fetcher_.begin();
   log_.info("listening on port {} with {} worker{}, room for {} connections; rules from {}", config_->gateway.tproxy_port,
             count, count == 1 ? "" : "s", room(), config_file_);
   warn_of_too_few_descriptors();
@@ -314,6 +324,7 @@ void Daemon::reload() {
   config_ = fresh;
   material_ = std::move(loaded.material);
   make_bump_shared();
+  if (config_->tls.fetch_intermediates) fetcher_.begin();
   post_all({Message::Kind::use_config, fresh, material_, bump_.get()});
   log_.info("reloaded {}", config_file_);
   if (room() != room_before) log_.info("room for {} connections now; open ones stay", room());
@@ -341,6 +352,8 @@ void Daemon::log_counters() {
     total += report.counters;
     open += report.sessions_open;
   }
+  total.intermediates_fetched = fetcher_.fetched();
+  total.intermediate_fetch_failures = fetcher_.failures();
   std::string line = "counters: connections_open=" + std::to_string(open);
   record::for_each(total, [&](std::string_view name, std::string_view, std::string_view, uint64_t value) {
     if (value != 0) line.append(" ").append(name).append("=").append(std::to_string(value));

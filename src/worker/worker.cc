@@ -79,6 +79,10 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
       self.pool_.give(session);
       if (ruling->sessions == 0 && ruling != &self.rulings_.back()) self.drop_unused_rulings();
     };
+    world_.on_missing_issuer = [](flow::World& world, const flow::Ruling& ruling, const tls::OriginVerdict& verdict) {
+      auto& self = *static_cast<Thread*>(world.owner);
+      self.worker_.options_.fetcher->ask({verdict.missing_issuer_of, ruling.material, ruling.config});
+    };
     use_config(worker.options_.config, worker.options_.material, worker.options_.bump);
     wake_ = {on_wake, this, false};
     read_wall_clock();
@@ -103,6 +107,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   void use_config(std::shared_ptr<const config::Config> config, std::shared_ptr<const tls::Material> material,
                   flow::BumpShared* bump);
   void drop_unused_rulings();
+  void learn(const FetchedChain& chain);
   void take_messages();
   void drain();
   void end_all(record::CloseReason reason);
@@ -266,6 +271,13 @@ void Worker::Thread::drop_unused_rulings() {
     at = at->sessions == 0 ? rulings_.erase(at) : std::next(at);
 }
 
+/// Bad verdicts that lacked one of these are forgotten, so that the next connection is judged with it.
+void Worker::Thread::learn(const FetchedChain& chain) {
+  const auto& material = rulings_.back().material;
+  if (bumper_ == nullptr || material == nullptr) return;
+  (void)bumper_->verdicts.learn(*material->trust, chain, world_.wall_us / 1'000'000);
+}
+
 void Worker::Thread::on_wake(void* owner, int32_t /*result*/, uint32_t /*flags*/) {
   auto& self = *static_cast<Thread*>(owner);
   uint64_t count = 0;
@@ -282,6 +294,7 @@ void Worker::Thread::take_messages() {
   }
   for (Message& message : messages) switch (message.kind) {
       case Message::Kind::use_config: use_config(std::move(message.config), std::move(message.material), message.bump); break;
+      case Message::Kind::learn: learn(*message.fetched); break;
       case Message::Kind::drain: drain(); break;
       case Message::Kind::stop:
         drain();

@@ -18,16 +18,18 @@
 #include "config/config.h"
 #include "flow/bumper.h"
 #include "record/counters.h"
+#include "worker/intermediate_fetcher.h"
 #include "worker/log_writer.h"
 
 namespace sluice::worker {
 
 struct Message {
-  enum class Kind : uint8_t { use_config, drain, stop, report };
+  enum class Kind : uint8_t { use_config, drain, stop, report, learn };
   Kind kind = Kind::report;
   std::shared_ptr<const config::Config> config{};  // use_config
   std::shared_ptr<const tls::Material> material{};  // use_config: null when nothing may be bumped
   flow::BumpShared* bump = nullptr;               // use_config: not null when `material` is not
+  std::shared_ptr<const FetchedChain> fetched{};  // learn
 
   [[nodiscard]] static Message of(Kind kind) {
     Message message;
@@ -50,6 +52,7 @@ class Worker {
     std::shared_ptr<const tls::Material> material;
     flow::BumpShared* bump = nullptr;
     LogWriter* log_writer = nullptr;
+    IntermediateFetcher* fetcher = nullptr;
     const Log* log = nullptr;
     /// Called in the worker's thread: a report is ready, or the thread is about to end.
     std::function<void()> notify;

@@ -40,6 +40,8 @@ leaf_key = "rsa"
 system_roots = false
 extra_roots = ["roots/lab.pem", "/srv/roots.pem"]
 intermediates = ["middle.pem"]
+fetch_intermediates = true
+fetch_intermediates_from = ["10.10.0.0/16", "fd00:10::1"]
 crl_files = ["a.crl", "b.crl"]
 trusted_origins = ["@lists/known.txt"]
 client_cert = "terminate"
@@ -84,6 +86,8 @@ action = "bump"
   CHECK(tls.extra_roots[0].path == "/etc/sluice/roots/lab.pem");
   CHECK(tls.extra_roots[1].path == "/srv/roots.pem");
   CHECK(tls.intermediates.size() == 1);
+  CHECK(tls.fetch_intermediates);
+  CHECK(tls.fetch_intermediates_from == std::vector<Cidr>{*Cidr::parse("10.10.0.0/16"), *Cidr::parse("fd00:10::1/128")});
   CHECK(tls.crl_files.size() == 2);
   CHECK(tls.crl_files[1].position.column > tls.crl_files[0].position.column);
   CHECK(tls.trusted_origins.size() == 1);
@@ -159,6 +163,9 @@ TEST_CASE("mistakes in the keys of bump") {
   check_refused("[tls]\nextra_roots = \"x\"\n", "2:15: error: tls.extra_roots must be a list, not a string");
   check_refused("[tls]\nextra_roots = [1]\n",
                 "2:16: error: tls.extra_roots must be a list of file names, not of");
+  check_refused("[tls]\nfetch_intermediates = \"yes\"\n", "2:23: error: tls.fetch_intermediates must be");
+  check_refused("[tls]\nfetch_intermediates_from = [\"10.0.0.1/8\"]\n",
+                "2:29: error: tls.fetch_intermediates_from: '10.0.0.1/8' has bits set behind its prefix");
   check_refused("[tls]\ncrl_files = [\"\"]\n", "2:14: error: tls.crl_files: \"\" is not the name of a file");
   check_refused("[tls]\nmin_version = \"1.1\"\n", "2:15: error: tls.min_version must be \"1.2\" or \"1.3\"");
   check_refused("[tls]\nunsupported = \"bump\"\n", "2:15: error: tls.unsupported must be \"tunnel\" or");

@@ -112,6 +112,8 @@ TEST_CASE("the shipped rules.toml has no problem and says what the defaults are"
          a.tls.intermediates.size() == b.tls.intermediates.size() &&
          a.tls.crl_files.size() == b.tls.crl_files.size() && a.tls.trusted_origins == b.tls.trusted_origins));
   CHECK((a.tls.client_cert == b.tls.client_cert && a.tls.unsupported == b.tls.unsupported));
+  CHECK((a.tls.fetch_intermediates == b.tls.fetch_intermediates &&
+         a.tls.fetch_intermediates_from == b.tls.fetch_intermediates_from));
   CHECK(a.tls.min_version == b.tls.min_version);
   CHECK(a.tls.invalid_origin.actions == b.tls.invalid_origin.actions);
   CHECK(a.http.non_http == b.http.non_http);
