@@ -117,6 +117,9 @@ inline constexpr size_t spare_outputs_max = 4;
 // Plain bytes are gathered up to one full TLS record (RFC 8446 section 5.1) before they are encrypted.
 inline constexpr size_t gathered_plain_bytes = 16 * 1024;
 // What one client may have sent behind an Upgrade request before it is answered, or past http_pipelined_max.
+// A client that completes a full handshake and leaves so soon without a byte has looked at the certificate and refused it
+// (S14): key pins are compared behind the handshake. Browsers keep a connection that they opened ahead of need for longer.
+inline constexpr uint32_t refusal_ms = 1'000;
 inline constexpr size_t held_plain_bytes_max = 128 * 1024;
 
 // --- log ------------------------------------------------------------------------------------------------------------

@@ -88,7 +88,6 @@ Next retreat(Session& session, config::WhenNotBumpable when, CloseReason reason,
   if (when == config::WhenNotBumpable::terminate) return end_unanswered(session, reason, detail);
   BumpRoom& room = room_of(session);
   session.retreat_reason = detail;
-  session.bumped.reset();
   room.handshakes->stage = Handshakes::Stage::retreating;
   session.world->kernel.cancel(session.down);
   session.world->kernel.cancel(room.pair->origin_write);

@@ -66,6 +66,7 @@ struct Exchange {
   bool closing_both = false;    // … and the origin
   bool undecided = false;       // `held` waits to know whether an upgrade is granted
   bool close_after_response = false;
+  bool client_has_spoken = false;
   bool kept_alive = false;
   uint64_t begun_us = 0;
   record::CloseReason reason = record::CloseReason::finished;
@@ -204,6 +205,7 @@ Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status
   state.client_is_done = true;
   state.held = {};
   request.status = status;
+  if (request.decision.action == rules::Action::peek) request.decision.action = rules::Action::block;
   state.reason = reason;
   state.answer = std::make_unique<Exchange::Answer>(Exchange::Answer{std::move(answer), std::move(request)});
   return Next::go;
@@ -466,6 +468,7 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
 Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain) {
   at.session.active_us = at.world.kernel.now_us();
   const bool up = from.side() == Side::client;
+  if (up) at.state.client_has_spoken = true;
   if (at.state.mode == Exchange::Mode::raw)
     return (up ? at.pair.origin : at.pair.client).write(plain) ? Next::go : out_of_memory(at.session);
   if (!up) return read_responses(at, plain);
@@ -477,9 +480,19 @@ Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain
 }
 
 /// The client will send nothing more. `clean`: it said so (close_notify, or FIN without TLS).
+/// S14: it has looked at the certificate, and left.
+bool has_refused_certificate(const View& at) {
+  if (at.session.bumped == nullptr || at.state.client_has_spoken || at.pair.client.engine()->agreed().resumed) return false;
+  return at.world.kernel.now_us() - at.state.begun_us < limits::refusal_ms * 1000ull;
+}
+
 Next client_ended(const View& at, bool clean) {
   Exchange& state = at.state;
   state.client_ended = true;
+  if (has_refused_certificate(at)) {
+    ++at.world.counters.client_rejected_certificate;
+    return close(at.session, CloseReason::client_rejected_certificate, Farewell::in_order, "closed_unused");
+  }
   at.session.active_us = at.world.kernel.now_us();  // from this moment the origin has half_closed_timeout
   if (state.mode == Exchange::Mode::raw) {
     if (!clean) return cut_off(at, CloseReason::client_truncated);
