@@ -43,7 +43,8 @@ CPPFLAGS += -D_FORTIFY_SOURCE=2
 CXXFLAGS += -fstack-protector-strong -fPIE
 LDFLAGS += -pie -Wl,-z,relro,-z,now
 endif
-LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib
+# wolfSSL calls sluice_random_block (src/tls/random.cc), which the linker would not look for in libsluice.a by itself.
+LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib -Wl,-u,sluice_random_block
 LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lcares -lidn2 -lm
 
 SRC := $(shell find src -name '*.cc' | sort)
@@ -66,7 +67,8 @@ $(BUILD)/libsluice.a: $(LIB_OBJ)
 	@$(if $(V),,echo "  AR    $@")
 	$(Q)ar rcs $@ $^
 
-$(BUILD)/%.o: %.cc | deps-ready
+# The compiler does not list headers of the prefix as dependencies; when the libraries change, all is built anew.
+$(BUILD)/%.o: %.cc $(wildcard $(DEPS)/complete) | deps-ready
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  CXX   $@")
 	$(Q)$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
