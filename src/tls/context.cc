@@ -77,7 +77,7 @@ ContextPointer make_origin_context(bool post_quantum) {
   wolfSSL_CTX_set_cert_cb(context.get(), EngineCallbacks::certificate_asked, nullptr);
   if (wolfSSL_CTX_UseSessionTicket(context.get()) != WOLFSSL_SUCCESS) return nullptr;
 #if defined(HAVE_CERTIFICATE_STATUS_REQUEST)
-  if (wolfSSL_CTX_UseOCSPStapling(context.get(), WOLFSSL_CSR_OCSP, 0) != WOLFSSL_SUCCESS) return nullptr;
+  if (wolfSSL_CTX_EnableOCSPStapling(context.get()) != WOLFSSL_SUCCESS) return nullptr;
   wolfSSL_CTX_set_ocsp_status_verify_cb(context.get(), EngineCallbacks::staple_came, nullptr);
 #endif
   return context;

@@ -164,7 +164,9 @@ class OriginEngine : public Engine {
 
   /// What the origin sent. Any chain is accepted here: judging it is the caller's. Null before it has come,
   /// and when the session was resumed.
-  [[nodiscard]] std::shared_ptr<const Chain> chain() const { return state_.chain; }
+  [[nodiscard]] std::shared_ptr<const Chain> chain() const {
+    return state_.chain && !state_.chain->certificates.empty() ? state_.chain : nullptr;
+  }
 
   /// A session to resume later, if one has come since the last call: look after the handshake, and after each
   /// read (TLS 1.3 sends tickets then).
