@@ -41,8 +41,12 @@ struct Exchange {
   };
 
   Mode mode = Mode::http;
-  http::RequestReader requests;
-  http::ResponseReader responses;
+  /// The readers, apart because an idle connection needs none: 600 bytes.
+  struct Codec {
+    http::RequestReader requests;
+    http::ResponseReader responses;
+  };
+  std::unique_ptr<Codec> reading;
   http::BodyWriter body_up;
   http::BodyWriter body_down;
   http::Framing framing_down = http::Framing::none;
@@ -70,6 +74,11 @@ struct Exchange {
   bool kept_alive = false;
   uint64_t begun_us = 0;
   record::CloseReason reason = record::CloseReason::finished;
+
+  [[nodiscard]] Codec& codec() {
+    if (reading == nullptr) reading = std::make_unique<Codec>();
+    return *reading;
+  }
 };
 
 void ExchangeDeleter::operator()(Exchange* exchange) const { delete exchange; }
@@ -267,7 +276,7 @@ Next refuse_body(const View& at, http::Refusal refusal) {
 /// A request's head: judge it, and pass it on or answer it.
 Next on_request(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
-  http::RequestHead& head = state.requests.head();
+  http::RequestHead& head = state.codec().requests.head();
   Exchange::Request request = describe(at, head);
   if (state.mode == Exchange::Mode::page)
     return answer_with_page(at, head, std::move(request), 502, *state.page, CloseReason::origin_cert_invalid);
@@ -281,7 +290,7 @@ Next on_request(const View& at, Outlet& outlet) {
     return answer_with_page(at, head, std::move(request), 403, "The rules of this network do not allow this page.",
                             CloseReason::rule_block);
   if (request.decision.action == rules::Action::redirect) return answer_with_redirect(at, head, std::move(request));
-  if (!state.responses.expect(head)) return close(at.session, CloseReason::overload, Farewell::reset, "pipelined");
+  if (!state.codec().responses.expect(head)) return close(at.session, CloseReason::overload, Farewell::reset, "pipelined");
   head.use_origin_form();
   http::write_head(head, outlet.text());
   state.body_up = http::BodyWriter(head.framing, head.content_length);
@@ -299,8 +308,8 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
   for (;;) {
     // A head takes one more place among the outstanding; nothing behind an answer of our own is read.
     if (state.answer != nullptr || state.closing) return outlet.finish() ? Next::go : out_of_memory(at.session);
-    if (state.requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
-    const http::Event event = state.requests.next(in);
+    if (state.codec().requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
+    const http::Event event = state.codec().requests.next(in);
     switch (event.kind) {
       case http::Event::Kind::need_more: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::head:
@@ -320,7 +329,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
       case http::Event::Kind::end:
         state.request_is_open = false;
         if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
-        if (!state.body_up.end(state.requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);
+        if (!state.body_up.end(state.codec().requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);
         break;
       case http::Event::Kind::raw:
         if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
@@ -368,13 +377,13 @@ Next refuse_response(const View& at, http::Refusal refusal) {
 
 void on_response(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
-  const http::ResponseHead& head = state.responses.head();
+  const http::ResponseHead& head = state.codec().responses.head();
   Exchange::Request& request = state.outstanding.front();
   request.status = head.status;
   if (const auto type = head.headers.find(http::Name::content_type)) request.mime = type->substr(0, type->find(';'));
   // A body that waits for 100 may never come after a final response, and what comes instead would be read as one
   // (RFC 9110 section 10.1.1): so nothing comes any more.
-  const bool body_is_owed = request.waits_for_continue && !head.upgraded && !state.requests.is_idle();
+  const bool body_is_owed = request.waits_for_continue && !head.upgraded && !state.codec().requests.is_idle();
   http::ResponseWriting how;
   how.client_version_minor = request.version_minor;
   how.close = body_is_owed || !request.keeps_alive;
@@ -383,7 +392,7 @@ void on_response(const View& at, Outlet& outlet) {
   state.close_after_response = how.close || !head.keep_alive || state.framing_down == http::Framing::until_close;
   if (head.upgraded) {
     state.close_after_response = false;
-    state.requests.upgraded();
+    state.codec().requests.upgraded();
     state.undecided = false;
   }
 }
@@ -402,7 +411,7 @@ Next on_response_end(const View& at) {
   }
   if (state.undecided && state.outstanding.empty()) {
     state.undecided = false;
-    state.requests.declined();
+    state.codec().requests.declined();
   }
   return Next::go;
 }
@@ -414,19 +423,19 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
   for (;;) {
     if (state.closing) return Next::go;  // what the origin says behind the last response is nobody's
     if (state.answer != nullptr && state.outstanding.empty()) return outlet.finish() ? Next::go : out_of_memory(at.session);
-    const http::Event event = state.responses.next(in);
+    const http::Event event = state.codec().responses.next(in);
     switch (event.kind) {
       case http::Event::Kind::need_more:
       case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::interim: {
         if (state.outstanding.front().version_minor == 0) break;  // HTTP/1.0 does not know them
         state.outstanding.front().waits_for_continue = false;
-        (void)http::write_head(state.responses.head(), outlet.text());
+        (void)http::write_head(state.codec().responses.head(), outlet.text());
         break;
       }
       case http::Event::Kind::head:
         // 101 is granted behind the whole request (RFC 9110 section 7.8): before, what would be relayed is still its body.
-        if (state.responses.head().upgraded && !state.undecided) {
+        if (state.codec().responses.head().upgraded && !state.undecided) {
           if (!outlet.finish()) return out_of_memory(at.session);
           return refuse_response(at, http::Refusal::unsolicited);
         }
@@ -443,7 +452,7 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
         }
         break;
       case http::Event::Kind::end: {
-        if (!state.body_down.end(state.responses.trailers(), outlet.text())) return cut_off(at, CloseReason::origin_truncated);
+        if (!state.body_down.end(state.codec().responses.trailers(), outlet.text())) return cut_off(at, CloseReason::origin_truncated);
         if (!outlet.finish()) return out_of_memory(at.session);
         if (const Next next = on_response_end(at); next != Next::go) return next;
         break;
@@ -504,7 +513,7 @@ Next client_ended(const View& at, bool clean) {
   state.client_end_is_clean = clean;
   if (state.client_end_waits) return Next::go;
   if (state.closing || state.answer != nullptr) return Next::go;  // it is told why, in the middle of a request or not
-  switch (state.requests.finish()) {
+  switch (state.codec().requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);
     case http::Ending::raw:
       // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
@@ -529,7 +538,7 @@ Next origin_ended(const View& at, bool clean) {
     at.pair.client.end_writing();
     return Next::go;
   }
-  switch (state.responses.finish()) {
+  switch (state.codec().responses.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::origin_truncated);
     case http::Ending::unanswered:
       // The client may ask again on a connection of its own: it hears what it would have heard from the origin.
@@ -688,10 +697,18 @@ Next answer_now(const View& at) {
   return say_goodbye(at, state.reason, answer->text);
 }
 
-bool is_over(const Exchange& state) {
+bool is_over(Exchange& state) {
   if (state.mode == Exchange::Mode::raw) return state.client_ended && state.origin_ended;
-  if (state.requests.finish() == http::Ending::raw) return state.client_ended && state.origin_ended;
+  if (state.codec().requests.finish() == http::Ending::raw) return state.client_ended && state.origin_ended;
   return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer == nullptr;
+}
+
+/// Between messages the readers know nothing that matters; behind an upgrade, or while one waits, their heads do not.
+void give_back_readers(Exchange& state) {
+  Exchange::Codec& codec = state.codec();
+  if (codec.requests.is_idle() && codec.responses.is_idle()) return state.reading.reset();
+  if (codec.requests.is_idle() || codec.requests.finish() == http::Ending::raw) codec.requests.release();
+  if (codec.responses.is_idle() || codec.responses.finish() == http::Ending::raw) codec.responses.release();
 }
 
 /// After every event: send, see whether it is over, and ask for what comes next.
@@ -717,18 +734,17 @@ Next settle(const View& at) {
 
   const bool origin_full = at.pair.origin.is_blocked() || state.origin_errno != 0;
   const bool client_full = at.pair.client.is_blocked();
-  const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.requests.is_idle());
+  const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.codec().requests.is_idle());
   // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
   // (an answer of ours, key updates) must not pile up without end.
   const bool client_owes_reading = client_full && (!(state.request_is_open || state.mode == Exchange::Mode::raw ||
-                                                     state.requests.finish() == http::Ending::raw) ||
+                                                     state.codec().requests.finish() == http::Ending::raw) ||
                                                    at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
   if (!state.client_ended && !origin_full && !client_owes_reading && !client_waits && !at.session.up.in_flight)
     at.world.kernel.receive(at.session.up, at.session.client_fd);
   if (state.mode != Exchange::Mode::page && !state.origin_ended && !client_full && !at.session.down.in_flight)
     at.world.kernel.receive(at.session.down, at.session.origin_fd);
-  if (state.requests.is_idle()) state.requests.release();
-  if (state.responses.is_idle()) state.responses.release();
+  give_back_readers(state);
   return Next::wait;
 }
 
