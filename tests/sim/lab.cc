@@ -95,10 +95,15 @@ Lab::Lab(uint64_t seed, uint32_t sessions_max)
 
 Lab::~Lab() = default;
 
+void Lab::bump_with(flow::Bumper& bumper, std::shared_ptr<const tls::Material> material) {
+  world.bumper = &bumper;
+  material_ = std::move(material);
+}
+
 Connection& Lab::begin(const Endpoint& destination) {
   if (!ruling_) {
     if (!config_->policy) config_->policy = lab_policy(config_->tls.decrypt);
-    ruling_ = std::make_unique<flow::Ruling>(config_);
+    ruling_ = std::make_unique<flow::Ruling>(config_, material_);
   }
   const uint16_t port = next_port_++;
   Connection& client = kernel.accepted();

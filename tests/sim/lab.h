@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "flow/bumper.h"
 #include "flow/session.h"
 #include "rules/policy_builder.h"
 #include "sim/fake_kernel.h"
@@ -95,6 +96,9 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   worker::SessionPool pool;
   flow::World world;
   uint64_t sessions_begun = 0;
+  /// What bumping needs; before the first session. The caller owns the Bumper.
+  void bump_with(flow::Bumper& bumper, std::shared_ptr<const tls::Material> material);
+
   /// A bump that retreats dials a second time; origin_of() is the last.
   bool may_dial_twice = false;
   /// What becomes of a dial; by default it succeeds at once.
@@ -106,6 +110,7 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   [[nodiscard]] std::string_view name(uint32_t index) override { return index == 0 ? "" : "lan0"; }
 
   std::shared_ptr<config::Config> config_;
+  std::shared_ptr<const tls::Material> material_;
   std::unique_ptr<flow::Ruling> ruling_;
   // By the client's port, which is the connection's number.
   std::map<uint16_t, flow::Session*> sessions_;

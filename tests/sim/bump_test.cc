@@ -1,0 +1,394 @@
+// Bumped connections, with real TLS engines as the client and the origin behind the fake kernel.
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cerrno>
+
+#include "base/limits.h"
+#include "sim/lab.h"
+#include "unit/tls/certificates.h"
+#include "unit/tls/joined_engines.h"
+
+namespace sluice::sim {
+namespace {
+
+using record::CloseReason;
+using tls::Status;
+
+/// Expensive to make, and the same for all tests: the far ends' side of TLS, and the gateway's CA.
+struct House {
+  tls::testing::Gateway far;
+  std::shared_ptr<tls::Material> material = std::make_shared<tls::Material>();
+  std::unique_ptr<flow::BumpShared> shared;
+
+  House() {
+    const int64_t now_s = 1'800'000'000;
+    material->authority = std::make_shared<const tls::Authority>(tls::testing::authority("p256"));
+    material->untrusted = std::make_shared<const tls::Authority>(tls::Authority::make_untrusted(now_s));
+    auto leaf = tls::parse_certificate(far.leaf.chain);
+    REQUIRE(leaf.has_value());
+    tls::TrustBuilder trust;
+    trust.trust_origin(leaf->fingerprint);
+    material->trust = trust.build();
+    shared = std::make_unique<flow::BumpShared>(tls::LeafKey::generate(tls::LeafKeyKind::p256),
+                                                tls::testing::some_ticket_keys(), 1);
+  }
+};
+House& house() {
+  static House the_house;
+  return the_house;
+}
+
+/// A TLS peer at the far end of a connection.
+struct Peer {
+  Connection* at = nullptr;
+  tls::Engine* engine = nullptr;
+  Bytes in, out, plain;
+  size_t piece = 0;  // at most so many bytes are sent at a time
+  bool complete = false;
+  bool closed = false;
+  bool failed = false;
+
+  /// Reads, thinks, sends. False: nothing happened.
+  bool pump() {
+    bool moved = false;
+    const Bytes come = at->read(1'000'000);
+    moved = !come.empty();
+    in.insert(in.end(), come.begin(), come.end());
+    std::span<const uint8_t> input(in);
+    if (!complete && !failed) {
+      const Status status = engine->handshake(input, out);
+      complete = status == Status::ok;
+      failed = status == Status::failed;
+      moved = moved || complete;
+    }
+    std::array<uint8_t, tls::plain_bytes_max> record{};
+    while (complete && !closed && !failed) {
+      size_t count = 0;
+      const Status status = engine->read(input, record, count, out);
+      if (status == Status::ok)
+        plain.insert(plain.end(), record.begin(), record.begin() + static_cast<ptrdiff_t>(count));
+      closed = status == Status::closed;
+      failed = status == Status::failed;
+      if (status != Status::ok) break;
+    }
+    in.erase(in.begin(), in.begin() + static_cast<ptrdiff_t>(in.size() - input.size()));
+    const size_t most = piece == 0 ? out.size() : std::min(piece, out.size());
+    const size_t sent = at->send(std::span(out).first(most));
+    out.erase(out.begin(), out.begin() + static_cast<ptrdiff_t>(sent));
+    return moved || sent > 0;
+  }
+  void write(std::string_view text) { CHECK(engine->write(tls::testing::bytes_of(text), out) == Status::ok); }
+  [[nodiscard]] std::string said() { return {plain.begin(), plain.end()}; }
+};
+
+struct Bump {
+  explicit Bump(std::string_view sni = "www.example.test", const tls::OriginSession* resume = nullptr) {
+    rules::PolicyBuilder builder(7);
+    builder.set_tls_default(rules::Action::bump);
+    const rules::GroupId raw = builder.new_group(rules::Slot::host);
+    CHECK(builder.add_host(raw, rules::HostPattern::Kind::exact, "raw.test"));
+    rules::RuleSource rule;
+    rule.name = "raw";
+    rule.action = rules::Action::bump;
+    rule.inspect = false;
+    rule.when.push_back({{rules::Slot::host, "raw.test", {}}, {raw}});
+    builder.add_tls_rule(rule);
+    lab.config().policy = builder.build();
+    auto made = flow::Bumper::create(*house().shared);
+    REQUIRE(made.has_value());
+    bumper = std::move(*made);
+    lab.bump_with(*bumper, house().material);
+    lab.may_dial_twice = true;
+    begin(sni, resume);
+  }
+  void begin(std::string_view sni, const tls::OriginSession* resume = nullptr) {
+    static constexpr std::array<std::string_view, 1> alpn = {"http/1.1"};
+    client_engine.emplace(house().far.client_side({.sni = sni, .alpn = alpn, .resume = resume}));
+    origin_engine.emplace(house().far.server_side("http/1.1"));
+    client = Peer();
+    origin = Peer();
+    client.engine = &*client_engine;
+    origin.engine = &*origin_engine;
+    client.at = &lab.begin();
+    lab.settle();
+  }
+  /// Lets everybody do what they can, `most` times.
+  void run(int most = 100'000) {
+    for (int i = 0; i < most; ++i) {
+      bool moved = client.pump();
+      lab.settle();
+      if (origin.at == nullptr) origin.at = lab.origin_of(*client.at);
+      if (origin.at != nullptr && speaks) moved = origin.pump() || moved;
+      lab.settle();
+      if (!moved) return;
+    }
+  }
+  CloseReason reason() {
+    lab.settle();
+    CHECK(lab.verdict() == "");
+    REQUIRE(lab.record_of(*client.at) != nullptr);
+    return lab.record_of(*client.at)->close;
+  }
+  void talk() {
+    client.write("GET /x HTTP/1.1\r\nHost: www.example.test\r\n\r\n");
+    run();
+    CHECK(origin.said() == "GET /x HTTP/1.1\r\nHost: www.example.test\r\n\r\n");
+    origin.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    run();
+    CHECK(client.said() == "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  }
+  CloseReason end() {
+    CHECK(client.engine->close_notify(client.out) == Status::ok);
+    run();
+    client.at->finish();
+    run();
+    origin.at->close();
+    lab.pass_ms(limits::linger_ms + 100);
+    return reason();
+  }
+
+  std::unique_ptr<flow::Bumper> bumper;  // outlives the sessions
+  Lab lab;
+  std::optional<tls::OriginEngine> client_engine;
+  std::optional<tls::ClientEngine> origin_engine;
+  Peer client, origin;
+  bool speaks = true;  // the origin
+};
+
+}  // namespace
+
+TEST_CASE("bump: full handshakes, a request, an end in order; the record tells all of it") {
+  Bump bump;
+  bump.run();
+  CHECK(bump.client.complete);
+  CHECK(bump.origin.complete);
+  CHECK(bump.client.engine->agreed().alpn == "http/1.1");
+  bump.talk();
+  CHECK(bump.end() == CloseReason::finished);
+  const Record& record = *bump.lab.record_of(*bump.client.at);
+  CHECK(record.action == "bump");
+  CHECK(record.origin_cert == "trusted_origin");
+  CHECK(record.has_origin_handshake);
+  CHECK(record.has_client_handshake);
+  REQUIRE(bump.lab.requests_of(*bump.client.at).size() == 1);
+  CHECK(bump.lab.requests_of(*bump.client.at)[0].url == "https://www.example.test/x");
+}
+
+TEST_CASE("bump: the second connection resumes on both sides") {
+  Bump bump;
+  bump.run();
+  bump.talk();
+  const tls::OriginSession session = bump.client_engine->take_session();
+  REQUIRE(bool(session));
+  CHECK(bump.end() == CloseReason::finished);
+  bump.begin("www.example.test", &session);
+  bump.run();
+  bump.talk();
+  CHECK(bump.client.engine->agreed().resumed);
+  CHECK(bump.origin.engine->agreed().resumed);
+  CHECK(bump.end() == CloseReason::finished);
+  CHECK(bump.lab.counters.bump_resumed_client == 1);
+  CHECK(bump.lab.counters.bump_resumed_origin == 1);
+}
+
+TEST_CASE("bump: everything in pieces of one byte, three bytes, a hundred") {
+  for (const size_t piece : {1u, 3u, 100u}) {
+    Bump bump;
+    bump.client.piece = bump.origin.piece = piece;
+    bump.run();
+    CHECK(bump.client.complete);
+    bump.talk();
+    CHECK(bump.end() == CloseReason::finished);
+  }
+}
+
+TEST_CASE(
+    "bump: an origin that answers with nonsense, an alert, an end or a reset gets the hello through a "
+    "tunnel") {
+  for (const int how : {0, 1, 2, 3}) {
+    CAPTURE(how);
+    Bump bump;
+    bump.speaks = false;
+    bump.run();
+    REQUIRE(bump.origin.at != nullptr);
+    Connection* const first = bump.origin.at;
+    const Bytes alert = {21, 3, 3, 0, 2, 2, 40};
+    const Bytes nonsense = pattern(3, 100);
+    switch (how) {
+      case 0:
+        (void)first->send(nonsense);
+        break;
+      case 1:
+        (void)first->send(alert);
+        break;
+      case 2:
+        first->finish();
+        break;
+      case 3:
+        first->reset();
+        break;
+    }
+    bump.lab.settle();
+    Connection* const second = bump.lab.origin_of(*bump.client.at);
+    REQUIRE(second != nullptr);
+    REQUIRE(second != first);
+    CHECK(first->closed_by_gateway());
+    // The client and the origin speak with each other now: the origin's own certificate arrives.
+    bump.origin.at = second;
+    bump.speaks = true;
+    bump.run();
+    CHECK(bump.client.complete);
+    bump.client.write("any bytes");
+    bump.run();
+    CHECK(bump.origin.said() == "any bytes");
+    CHECK(bump.end() == CloseReason::finished);
+    CHECK(bump.lab.record_of(*bump.client.at)->action == "tunnel");
+    CHECK(bump.lab.counters.bump_retreats == 1);
+  }
+}
+
+TEST_CASE("bump: tls.unsupported = terminate ends it with the reason") {
+  Bump bump;
+  bump.speaks = false;
+  bump.lab.config().tls.unsupported = config::WhenNotBumpable::terminate;
+  bump.run();
+  bump.origin.at->finish();
+  bump.lab.settle();
+  bump.client.at->close();
+  bump.lab.pass_ms(limits::linger_ms + 100);
+  CHECK(bump.reason() == CloseReason::origin_tls_failed);
+}
+
+TEST_CASE("bump: a client that refuses our certificate, by an alert, an end or a reset") {
+  for (const int how : {0, 1, 2}) {
+    Bump bump;
+    // The origin's handshake, without the client hearing of its own.
+    for (int i = 0; i < 20 && bump.client.at->readable() == 0; ++i) {
+      if (i == 0) (void)bump.client.pump();
+      bump.lab.settle();
+      bump.origin.at = bump.lab.origin_of(*bump.client.at);
+      (void)bump.origin.pump();
+      bump.lab.settle();
+    }
+    REQUIRE(bump.client.at->readable() > 0);
+    const Bytes unknown_ca = {21, 3, 3, 0, 2, 2, 48};
+    switch (how) {
+      case 0:
+        (void)bump.client.at->send(unknown_ca);
+        break;
+      case 1:
+        bump.client.at->finish();
+        break;
+      case 2:
+        bump.client.at->reset();
+        break;
+    }
+    bump.lab.settle();
+    bump.client.at->close();
+    bump.lab.pass_ms(limits::linger_ms + 100);
+    CHECK(bump.reason() == CloseReason::client_rejected_certificate);
+    CHECK(bump.lab.counters.client_rejected_certificate == 1);
+  }
+}
+
+TEST_CASE("bump: a response until close is whole with close_notify and cut off without") {
+  for (const bool whole : {true, false}) {
+    Bump bump;
+    bump.run();
+    bump.client.write("GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n");
+    bump.run();
+    bump.origin.write("HTTP/1.1 200 OK\r\n\r\nsomething");
+    bump.run();
+    if (whole) CHECK(bump.origin.engine->close_notify(bump.origin.out) == Status::ok);
+    (void)bump.origin.pump();
+    bump.origin.at->finish();
+    bump.lab.settle();
+    (void)bump.client.pump();
+    CHECK(bump.client.said().ends_with("something"));
+    CHECK(bump.client.closed == whole);
+    bump.client.at->close();
+    bump.lab.pass_ms(limits::reset_after_delivery_ms + 100);
+    CHECK(bump.reason() == (whole ? CloseReason::finished : CloseReason::origin_truncated));
+  }
+}
+
+TEST_CASE("bump: inspect = false relays any bytes, ends them by close_notify, each way by itself") {
+  Bump bump("raw.test");
+  bump.run();
+  CHECK(bump.client.complete);
+  bump.origin.write("220 hello\r\n");
+  bump.run();
+  CHECK(bump.client.said() == "220 hello\r\n");
+  bump.client.write("no HTTP");
+  CHECK(bump.client.engine->close_notify(bump.client.out) == Status::ok);
+  bump.run();
+  CHECK(bump.origin.said() == "no HTTP");
+  CHECK(bump.origin.closed);
+  bump.origin.write("last words");
+  CHECK(bump.origin.engine->close_notify(bump.origin.out) == Status::ok);
+  bump.run();
+  CHECK(bump.client.said() == "220 hello\r\nlast words");
+  CHECK(bump.client.closed);
+  bump.client.at->close();
+  bump.origin.at->close();
+  bump.lab.pass_ms(limits::linger_ms + 100);
+  CHECK(bump.reason() == CloseReason::finished);
+}
+
+TEST_CASE("bump: silence in each stage ends with its own reason") {
+  Bump origin_silent;
+  origin_silent.speaks = false;
+  origin_silent.run();
+  origin_silent.lab.pass_ms(origin_silent.lab.config().limits.connect_timeout_ms + 3'000);
+  CHECK(origin_silent.reason() == CloseReason::origin_handshake_timeout);
+  Bump client_silent;
+  (void)client_silent.client.pump();
+  for (int i = 0; i < 10; ++i) {
+    client_silent.lab.settle();
+    client_silent.origin.at = client_silent.lab.origin_of(*client_silent.client.at);
+    if (client_silent.origin.at != nullptr) (void)client_silent.origin.pump();
+  }
+  client_silent.lab.pass_ms(client_silent.lab.config().limits.hello_timeout_ms + 3'000);
+  CHECK(client_silent.reason() == CloseReason::client_handshake_timeout);
+}
+
+TEST_CASE("bump: a reset of either side, or flow::end, after every few bytes: nothing is left over") {
+  for (const int how : {0, 1, 2, 3, 4})
+    for (int step = 0; step < 90; ++step) {
+      CAPTURE(how);
+      CAPTURE(step);
+      Bump bump;
+      bump.client.piece = bump.origin.piece = 60;
+      bump.run(step);
+      Connection* const origin = bump.lab.origin_of(*bump.client.at);
+      switch (how) {
+        case 0:
+          bump.client.at->reset();
+          break;
+        case 1:
+          bump.client.at->close();
+          break;
+        case 2:
+          if (origin != nullptr) origin->reset();
+          break;
+        case 3:
+          if (origin != nullptr) origin->close();
+          break;
+        case 4:
+          if (flow::Session* session = bump.lab.session_of(*bump.client.at))
+            flow::end(*session, CloseReason::stopped);
+          break;
+      }
+      bump.lab.settle();
+      (void)bump.client.at->read(100'000);
+      bump.client.at->close();
+      bump.lab.pass_ms(100'000);
+      if (bump.lab.session_of(*bump.client.at) != nullptr)
+        bump.lab.pass_ms(bump.lab.config().limits.idle_timeout_ms);
+      (void)bump.reason();
+    }
+}
+
+}  // namespace sluice::sim
