@@ -409,12 +409,14 @@ def test_log_one_line_for_each_connection_or_only_the_changes(rules, tmp_path):
 
 
 def test_log_lines_that_are_not_ours_are_named_and_the_rest_is_read(rules):
-    log = "\n".join([log_line(), "rubbish", "", log_line(type="request"), log_line(sni="x.casino.example")]).encode()
+    log = "\n".join([log_line(), "rubbish", "", log_line(type="audit"), log_line(type="request"),
+                     log_line(sni="x.casino.example")]).encode()
     done = run("explain", "-c", str(rules), "--log", "-", stdin=log)
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 2
     assert re.search(r"^sluice explain: -:2: ", done.stderr.decode(), re.M)
     assert re.search(r"^sluice explain: -:4: ", done.stderr.decode(), re.M)
+    assert "-:5:" not in done.stderr.decode()  # a request's line is ours, and decides nothing
 
 
 def test_explain_with_a_bad_configuration_says_where(tmp_path):
