@@ -130,6 +130,26 @@ class Outlet {
 
 // --- ends and records ------------------------------------------------------------------------------------------------
 
+/// What must wait for a response counts as relay memory. False: there is no room for it.
+bool hold(const View& at, std::span<const uint8_t> bytes) {
+  std::vector<uint8_t>& held = at.state.held;
+  const bool fits = at.world.relay_memory_bytes + bytes.size() <= at.world.relay_memory_max_bytes;
+  if (!fits) ++at.world.counters.relay_memory_limit_hits;
+  if (!fits || held.size() + bytes.size() > limits::held_plain_bytes_max) return false;
+  at.world.relay_memory_bytes += bytes.size();
+  held.insert(held.end(), bytes.begin(), bytes.end());
+  return true;
+}
+
+std::vector<uint8_t> take_held(const View& at) {
+  at.world.relay_memory_bytes -= at.state.held.size();
+  return std::exchange(at.state.held, {});
+}
+
+void drop_held(const View& at) { (void)take_held(at); }
+
+Next out_of_room(Session& session) { return close(session, CloseReason::overload, Farewell::reset, "held"); }
+
 Next out_of_memory(Session& session) { return close(session, CloseReason::overload, Farewell::reset, "tls"); }
 
 void log(const View& at, const Exchange::Request& request) {
@@ -212,7 +232,7 @@ rules::Decision judge(const View& at, const http::RequestHead& head) {
 Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status, std::string answer, CloseReason reason) {
   Exchange& state = at.state;
   state.client_is_done = true;
-  state.held = {};
+  drop_held(at);
   request.status = status;
   if (request.decision.action == rules::Action::peek) request.decision.action = rules::Action::block;
   state.reason = reason;
@@ -336,7 +356,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         break;
       case http::Event::Kind::undecided:
         state.undecided = true;
-        state.held.assign(in.rest().begin(), in.rest().end());
+        if (!hold(at, in.rest())) return out_of_room(at.session);
         return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::refused:
@@ -345,7 +365,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
       case http::Event::Kind::interim: SLUICE_CHECK(false);
     }
   }
-  state.held.assign(in.rest().begin(), in.rest().end());
+  if (!hold(at, in.rest())) return out_of_room(at.session);
   return outlet.finish() ? Next::go : out_of_memory(at.session);
 }
 
@@ -482,10 +502,7 @@ Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain
     return (up ? at.pair.origin : at.pair.client).write(plain) ? Next::go : out_of_memory(at.session);
   if (!up) return read_responses(at, plain);
   if (at.state.held.empty() && !at.state.undecided) return read_requests(at, plain);
-  if (at.state.held.size() + plain.size() > limits::held_plain_bytes_max)
-    return close(at.session, CloseReason::overload, Farewell::reset, "held");
-  at.state.held.insert(at.state.held.end(), plain.begin(), plain.end());
-  return Next::go;
+  return hold(at, plain) ? Next::go : out_of_room(at.session);
 }
 
 /// The client will send nothing more. `clean`: it said so (close_notify, or FIN without TLS).
@@ -681,7 +698,7 @@ Next resume_held(const View& at) {
   Exchange& state = at.state;
   if (state.undecided) return Next::go;
   if (!state.held.empty() && state.outstanding.size() < limits::http_pipelined_max) {
-    const std::vector<uint8_t> held = std::exchange(state.held, {});
+    const std::vector<uint8_t> held = take_held(at);
     if (const Next next = read_requests(at, held); next != Next::go) return next;
   }
   const bool end_is_next = state.client_end_waits && state.held.empty() && !state.undecided;
@@ -810,10 +827,11 @@ Next enter(const View& at, std::span<const uint8_t> client_wire, std::span<const
 
 }  // namespace
 
-void log_unanswered(Session& session) {
+void leave_exchange(Session& session) {
   const View at = view_of(session);
   for (const Exchange::Request& request : at.state.outstanding) log(at, request);
   if (at.state.answer != nullptr) log(at, at.state.answer->request);
+  drop_held(at);
 }
 
 Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,

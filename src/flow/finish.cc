@@ -29,7 +29,7 @@ void leave_room(Session& session) {
   std::unique_ptr<Pair> pair;
   if (auto* bumping = std::get_if<BumpRoom>(&session.room)) pair = std::move(bumping->pair);
   if (auto* exchanging = std::get_if<ExchangeRoom>(&session.room)) {
-    log_unanswered(session);
+    leave_exchange(session);
     pair = std::move(exchanging->pair);
   }
   if (pair != nullptr) {

@@ -219,8 +219,8 @@ std::unique_ptr<Pair> make_pair(Session& session);
 /// `page` not empty: nothing is asked of the origin; every request is answered with that sentence.
 Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
                     std::span<const uint8_t> origin_wire, std::string page = {});
-/// Writes the records of requests that the end of the connection leaves without a whole response.
-void log_unanswered(Session& session);
+/// The connection ends: writes the records of requests that have no whole response, and gives back what was held.
+void leave_exchange(Session& session);
 /// Keeps a session that the origin has sent since the last look, so that the next connection may resume it.
 void keep_origin_session(Session& session, tls::OriginEngine& engine);
 /// What the rules see of a session at its connect event.
