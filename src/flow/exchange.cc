@@ -620,14 +620,11 @@ Next wire_ended(const View& at, Channel& from) {
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
 uint64_t limit_us(const View& at) {
-  const config::Limits& limits = at.session.ruling->config->limits;
-  const bool half_closed = at.state.closing || at.state.client_ended || at.state.origin_ended;
-  return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
+  return quiet_limit_us(at.session, at.state.closing || at.state.client_ended || at.state.origin_ended);
 }
 
 uint64_t keep_alive_at_us(const View& at) {
-  const uint64_t half_us = at.session.ruling->config->limits.keepalive_ms * 500ull;
-  return at.state.begun_us + std::min<uint64_t>(half_us, limits::keepalive_after_ms * 1000ull);
+  return flow::keep_alive_at_us(at.session, at.state.begun_us);
 }
 
 void start_timer(const View& at) {

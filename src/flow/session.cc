@@ -1,5 +1,6 @@
 #include "flow/session.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -126,6 +127,16 @@ Next peer_failed(Session& session, Side side, int sys_errno) {
   const CloseReason vanished = client ? CloseReason::client_vanished : CloseReason::origin_vanished;
   return close(session, is_vanished(sys_errno) ? vanished : CloseReason::gateway_error, Farewell::reset,
                errno_name(sys_errno));
+}
+
+uint64_t quiet_limit_us(const Session& session, bool half_closed) {
+  const config::Limits& limits = session.ruling->config->limits;
+  return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
+}
+
+uint64_t keep_alive_at_us(const Session& session, uint64_t begun_us) {
+  const uint64_t half_us = session.ruling->config->limits.keepalive_ms * 500ull;
+  return begun_us + std::min<uint64_t>(half_us, limits::keepalive_after_ms * 1000ull);
 }
 
 const char* errno_name(int sys_errno) {

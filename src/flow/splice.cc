@@ -67,9 +67,7 @@ bool half_closed(const SpliceRoom& room) { return room.up.ended || room.down.end
 
 /// The idle limit is looked at when the timer fires, so that progress costs nothing; only a shorter limit restarts it.
 uint64_t limit_us(const Session& session) {
-  const auto& room = std::get<SpliceRoom>(session.room);
-  const config::Limits& limits = session.ruling->config->limits;
-  return 1000ull * (half_closed(room) ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
+  return quiet_limit_us(session, half_closed(std::get<SpliceRoom>(session.room)));
 }
 
 bool any_paused(const Session& session) {
@@ -77,10 +75,8 @@ bool any_paused(const Session& session) {
   return room.up.waiting == Waiting::paused || room.down.waiting == Waiting::paused;
 }
 
-/// When the origin's socket gets its keepalive options. Most connections end before: four system calls less for each.
 uint64_t keep_alive_at_us(const Session& session) {
-  const uint64_t half_us = session.ruling->config->limits.keepalive_ms * 500ull;
-  return std::get<SpliceRoom>(session.room).begun_us + std::min<uint64_t>(half_us, limits::keepalive_after_ms * 1000ull);
+  return flow::keep_alive_at_us(session, std::get<SpliceRoom>(session.room).begun_us);
 }
 
 /// When the timer has to fire next: at the limit, or at the next tick for a direction that is paused.
