@@ -966,8 +966,10 @@ class MakeRun:
         (build / "sluice").chmod(0o755)
         self.output = place.folder / "make-run.out"
         with open(self.output, "wb") as out:
+            # Whoever started the tests in the background has told them to ignore SIGINT, and a shell cannot trap what it
+            # was told to ignore.
             self.process = place.gateway.popen(
-                "env", f"SLUICE_STATE_DIR={place.state}", "make", "-C", REPO, "-s", "-o", build / "sluice", "run",
+                "env", "--default-signal=INT", f"SLUICE_STATE_DIR={place.state}", "make", "-C", REPO, "-s", "-o", build / "sluice", "run",
                 "LAN=lan0", f"BUILD={build}", "CONFIG=none.toml", stdout=out, stderr=out, start_new_session=True)
 
     def wait_for(self, text):
