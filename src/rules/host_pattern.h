@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/host_name.h"
+
 namespace sluice::rules {
 
 struct HostPattern {
@@ -25,10 +27,5 @@ struct HostPattern {
   /// The same into a pattern that is used again and again, for lists of a million lines.
   [[nodiscard]] static bool parse_into(std::string_view text, HostPattern& pattern, std::string& error);
 };
-
-/// Writes `text` as a DNS name: lower case, U-labels to A-labels (IDNA2008 with UTS 46 mapping), without a
-/// trailing dot. Labels are 1 to 63 bytes of letters, digits, '-' and '_', the whole at most 253. False with
-/// `error` set otherwise.
-[[nodiscard]] bool normalize_host(std::string_view text, std::string& name, std::string& error);
 
 }  // namespace sluice::rules

@@ -18,7 +18,7 @@ struct Sink final : rules::ListSink {
   void host(const rules::HostPattern& pattern) override {
     std::string again;
     std::string error;
-    SLUICE_CHECK(rules::normalize_host(pattern.name, again, error) && again == pattern.name);
+    SLUICE_CHECK(normalize_host(pattern.name, again, error) && again == pattern.name);
     ++entries;
   }
   void network(const Cidr& network) override {
