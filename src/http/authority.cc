@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "base/host_name.h"
 #include "base/ip.h"
 
 namespace sluice::http {
@@ -32,11 +33,32 @@ std::optional<std::string_view> copy_name(std::string_view name, HostBuffer& buf
   return std::string_view(buffer.data(), name.size());
 }
 
+std::string_view write_address(const IpAddress& address, HostBuffer& buffer) {
+  const std::span<char, IpAddress::text_bytes_max> room(buffer.data(), IpAddress::text_bytes_max);
+  return {buffer.data(), address.write_to(room)};
+}
+
+/// A name, or an IPv4 address in any notation that has one reading.
+std::optional<std::string_view> copy_name_or_ipv4(std::string_view text, HostBuffer& buffer) {
+  const auto name = copy_name(text, buffer);
+  if (!name) return std::nullopt;
+  const NumericHost numeric = read_numeric_host(*name);
+  switch (numeric.kind) {
+    case NumericHost::Kind::not_numeric:
+      return name;
+    case NumericHost::Kind::address:
+      return write_address(numeric.address, buffer);
+    case NumericHost::Kind::ambiguous:
+    case NumericHost::Kind::invalid:
+      break;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string_view> copy_address(std::string_view text, HostBuffer& buffer) {
   const auto address = text.find(':') == std::string_view::npos ? std::nullopt : IpAddress::parse(text);
   if (!address) return std::nullopt;
-  const std::span<char, IpAddress::text_bytes_max> room(buffer.data(), IpAddress::text_bytes_max);
-  return std::string_view(buffer.data(), address->write_to(room));
+  return write_address(*address, buffer);
 }
 
 /// Digits behind the colon; none at all is "no port".
@@ -64,7 +86,7 @@ std::optional<Authority> parse_authority(std::string_view text, HostBuffer& buff
   if (!rest.empty() && rest.front() != ':') return std::nullopt;
 
   const auto port = read_port(rest.empty() ? rest : rest.substr(1));
-  const auto canonical = is_bracketed ? copy_address(host, buffer) : copy_name(host, buffer);
+  const auto canonical = is_bracketed ? copy_address(host, buffer) : copy_name_or_ipv4(host, buffer);
   if (!port || !canonical) return std::nullopt;
   return Authority{*canonical, *port};
 }

@@ -107,6 +107,10 @@ TEST_CASE("authorities have one canonical form") {
   CHECK(authority("example.com:") == "example.com 0");
   CHECK(authority("a_b.example:0080") == "a_b.example 80");
   CHECK(authority("192.0.2.1:8443") == "192.0.2.1 8443");
+  CHECK(authority("0x7f.1:80") == "127.0.0.1 80");
+  CHECK(authority("2130706433") == "127.0.0.1 0");
+  CHECK(authority("127.0.0.1.") == "127.0.0.1 0");
+  CHECK(authority("[::FFFF:127.0.0.1]") == "127.0.0.1 0");
   CHECK(authority("[2001:DB8:0:0::1]") == "2001:db8::1 0");
   CHECK(authority("[2001:db8::1]:65535") == "2001:db8::1 65535");
   const std::string label(63, 'a');
@@ -129,6 +133,16 @@ TEST_CASE("what is no authority") {
                                   std::string("%61.example"),
                                   std::string("caf\xc3\xa9.example"),
                                   std::string("a:0"),
+                                  std::string("010.0.0.1"),
+                                  std::string("0177.0.0.1"),
+                                  std::string("1.2.3.256"),
+                                  std::string("1.2.3.4.5"),
+                                  std::string("a.example.1"),
+                                  std::string("08.1"),
+                                  std::string("a%2eb"),
+                                  std::string("a.."),
+                                  std::string("a@b:80"),
+                                  std::string("\xef\xbc\x91.1"),
                                   std::string("a:65536"),
                                   std::string("a:+1"),
                                   std::string("a:80:80"),
