@@ -75,6 +75,9 @@ inline constexpr size_t http_trailer_bytes_max = 16 * 1024;
 inline constexpr size_t http_chunk_line_bytes_max = 1024;
 // Requests sent to an origin and not yet answered.
 inline constexpr size_t http_pipelined_max = 8;
+// The body of a request that is blocked, or the rest of a response that is: so much is read and thrown away, so that the
+// connection can be used again (S31). A form or a small picture; reading more costs more than a new connection.
+inline constexpr uint64_t http_discarded_body_bytes_max = 128 * 1024;
 // 100, 102 and 103 before one response. Servers send one or two; 102 may be repeated while work goes on.
 inline constexpr uint8_t http_interim_max = 32;
 

@@ -136,13 +136,28 @@ Next flush(const View& at, Channel& channel) {
 /// Requests that had to wait may go on, once a response has ended or an upgrade is decided; and the end behind them.
 Next resume_held(const View& at) {
   Exchange& state = at.state;
-  if (state.undecided) return Next::go;
+  if (state.undecided || (state.answer != nullptr && state.answer->heard)) return Next::go;
   if (!state.held.empty() && state.outstanding.size() < limits::http_pipelined_max) {
     const std::vector<uint8_t> held = take_held(at);
     if (const Next next = read_requests(at, held); next != Next::go) return next;
   }
   const bool end_is_next = state.client_end_waits && state.held.empty() && !state.undecided;
   return end_is_next ? client_ended(at, state.client_end_is_clean) : Next::go;
+}
+
+/// The requests that had to wait, with answers of ours between them, as long as the client takes those.
+Next catch_up(const View& at) {
+  Exchange& state = at.state;
+  for (;;) {
+    if (at.pair.client.waiting_bytes() > limits::spare_output_bytes_max) {
+      if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
+      if (at.pair.client.is_blocked()) return Next::go;
+    }
+    if (const Next next = resume_held(at); next != Next::go) return next;
+    if (state.answer == nullptr) return Next::go;
+    if (const Next next = answer_now(at); next != Next::go) return next;
+    if (state.answer != nullptr || state.held.empty()) return Next::go;
+  }
 }
 
 bool is_over(Exchange& state) {
@@ -162,8 +177,7 @@ void give_back_readers(Exchange& state) {
 /// After every event: send, see whether it is over, and ask for what comes next.
 Next settle(const View& at) {
   Exchange& state = at.state;
-  if (const Next next = resume_held(at); next != Next::go) return next;
-  if (const Next next = answer_now(at); next != Next::go) return next;
+  if (const Next next = catch_up(at); next != Next::go) return next;
   if (!state.closing && is_over(state)) {
     state.closing = state.closing_both = true;
     at.pair.client.end_writing();
@@ -182,7 +196,7 @@ Next settle(const View& at) {
 
   const bool origin_full = at.pair.origin.is_blocked() || state.origin_errno != 0;
   const bool client_full = at.pair.client.is_blocked();
-  const bool client_waits = state.undecided || !state.held.empty() || state.answer != nullptr || (state.client_is_done && state.codec().requests.is_idle());
+  const bool client_waits = state.client_waits() || (state.client_is_done && state.codec().requests.is_idle());
   // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
   // (an answer of ours, key updates) must not pile up without end.
   const bool client_owes_reading = client_full && (!(state.request_is_open || state.mode == Exchange::Mode::raw ||
@@ -204,6 +218,12 @@ Next receive_failed(const View& at, const Channel& from, int sys_errno) {
     at.state.origin_ended = true;
     return Next::go;
   }
+  // Nothing is asked of this origin: what it does must not cut off what is still on its way to the client.
+  const bool asked = at.state.mode == Exchange::Mode::raw || !at.state.outstanding.empty() || at.state.codec().requests.finish() == http::Ending::raw;
+  if (from.side() == Side::origin && !asked && (at.state.answer != nullptr || at.pair.client.has_output())) {
+    at.state.origin_ended = true;
+    return at.state.answer != nullptr ? Next::go : say_goodbye(at, CloseReason::origin_reset, {});
+  }
   return peer_failed(at.session, from.side(), sys_errno);
 }
 
@@ -213,8 +233,8 @@ Next drain(const View& at, Channel& from, Channel& to) {
     if (to.side() == Side::origin && at.state.origin_errno != 0) return Next::go;
     if (const Next next = flush(at, to); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
-    const bool waits = from.side() == Side::client && (at.state.undecided || !at.state.held.empty());
-    if (to.is_blocked() || ended || waits || at.state.closing || at.state.answer != nullptr) return Next::go;
+    const bool waits = from.side() == Side::client && at.state.client_waits();
+    if (to.is_blocked() || ended || waits || at.state.closing) return Next::go;
     const ssize_t read = at.world.kernel.receive_now(from.fd(), at.world.scratch);
     if (read == -EINTR) continue;
     if (read == 0) return wire_ended(at, from);

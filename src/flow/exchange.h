@@ -51,10 +51,13 @@ struct Exchange {
   http::Framing framing_down = http::Framing::none;
   std::vector<Request> outstanding;  // the oldest first
   std::vector<uint8_t> held;         // plain bytes of the client that must wait for a response
-  /// Our own last word, said once what is outstanding has been answered.
+  /// What we say to a request in place of the origin, once what is outstanding has been answered.
   struct Answer {
     std::string text;
-    Request request;  // whom it answers, for the record
+    Request request;      // whom it answers, for the record
+    bool keeps = false;   // the connection goes on behind it (S31)
+    bool spoken = false;  // it has been said
+    bool heard = false;   // the request has been read to its end: of one that is blocked, to be thrown away
   };
   std::unique_ptr<Answer> answer;     // apart, because an idle connection has none
   std::unique_ptr<std::string> page;  // Mode::page: the sentence
@@ -74,6 +77,10 @@ struct Exchange {
   uint64_t begun_us = 0;
   record::CloseReason reason = record::CloseReason::finished;
 
+  /// Nothing more is read from the client for now: what it has sent waits for somebody else's turn.
+  [[nodiscard]] bool client_waits() const {
+    return undecided || !held.empty() || (answer != nullptr && (answer->heard || !answer->keeps));
+  }
   [[nodiscard]] Codec& codec() {
     if (reading == nullptr) reading = std::make_unique<Codec>();
     return *reading;
@@ -136,6 +143,10 @@ Next refuse_request(const View& at, http::Refusal refusal);
 /// must see that it is cut off.
 Next refuse_body(const View& at, http::Refusal refusal);
 Next refuse_response(const View& at, http::Refusal refusal);
+/// What the request that is being read has sent behind its head, when we answer it.
+void discard_body(const View& at, std::span<const uint8_t> bytes);
+/// That request has been read to its end.
+void discard_end(const View& at);
 /// Our own answer, when its turn has come.
 Next answer_now(const View& at);
 

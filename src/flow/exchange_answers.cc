@@ -8,15 +8,39 @@ namespace sluice::flow::exchanging {
 
 namespace {
 
-/// Answers in place of the origin, once everything before has been answered, and ends the connection.
-Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status, std::string answer, CloseReason reason) {
+/// S31: whether the connection can be used behind an answer of ours. What is left of the request must be little, and certain
+/// to come: behind Expect: 100-continue it may be a body or the next request.
+bool stays_usable(const http::RequestHead& head) {
+  if (!head.keep_alive || head.expects_continue) return false;
+  switch (head.framing) {
+    case http::Framing::none: return true;
+    case http::Framing::length: return head.content_length <= limits::http_discarded_body_bytes_max;
+    case http::Framing::chunked:
+    case http::Framing::until_close: return false;
+  }
+  SLUICE_CHECK(false);
+}
+
+http::Audience audience_for(const http::RequestHead& head) {
+  http::Audience audience = http::audience_of(head);
+  audience.keep_alive = stays_usable(head);
+  return audience;
+}
+
+/// Answers in place of the origin, once everything before has been answered. `keeps`: the connection goes on behind it.
+Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status, std::string text, CloseReason reason, bool keeps) {
   Exchange& state = at.state;
-  state.client_is_done = true;
-  drop_held(at);
+  if (!keeps) {
+    state.client_is_done = true;
+    drop_held(at);
+    state.reason = reason;
+  }
   request.status = status;
   if (request.decision.action == rules::Action::peek) request.decision.action = rules::Action::block;
-  state.reason = reason;
-  state.answer = std::make_unique<Exchange::Answer>(Exchange::Answer{std::move(answer), std::move(request)});
+  state.answer = std::make_unique<Exchange::Answer>();
+  state.answer->text = std::move(text);
+  state.answer->request = std::move(request);
+  state.answer->keeps = keeps;
   return Next::go;
 }
 
@@ -24,21 +48,21 @@ Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status
 
 Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::Request request, uint16_t status,
                       std::string_view sentence, CloseReason reason) {
-  http::Audience audience = http::audience_of(head);
-  audience.keep_alive = false;
+  http::Audience audience = audience_for(head);
+  // Behind the page on an invalid certificate stands an origin that is never to be asked.
+  if (at.state.mode == Exchange::Mode::page) audience.keep_alive = false;
   std::string answer;
   http::write_page(answer, audience, status, sentence);
-  return answer_ourselves(at, std::move(request), status, std::move(answer), reason);
+  return answer_ourselves(at, std::move(request), status, std::move(answer), reason, audience.keep_alive);
 }
 
 Next answer_with_redirect(const View& at, const http::RequestHead& head, Exchange::Request request) {
-  http::Audience audience = http::audience_of(head);
-  audience.keep_alive = false;
+  const http::Audience audience = audience_for(head);
   const auto& rules = at.session.ruling->config->policy->access_rules();
   const std::string& to = rules[static_cast<size_t>(request.decision.access_rule)].redirect_to;
   std::string answer;
   http::write_response(answer, audience, 302, "text/plain; charset=utf-8", "", "Location: " + to + "\r\n");
-  return answer_ourselves(at, std::move(request), 302, std::move(answer), CloseReason::rule_redirect);
+  return answer_ourselves(at, std::move(request), 302, std::move(answer), CloseReason::rule_redirect, audience.keep_alive);
 }
 
 Next refuse_request(const View& at, http::Refusal refusal) {
@@ -51,7 +75,7 @@ Next refuse_request(const View& at, http::Refusal refusal) {
   at.session.detail = http::name_of(refusal);
   std::string answer;
   http::write_page(answer, audience, status, http::text_of(refusal));
-  return answer_ourselves(at, std::move(request), status, std::move(answer), CloseReason::request_refused);
+  return answer_ourselves(at, std::move(request), status, std::move(answer), CloseReason::request_refused, false);
 }
 
 Next refuse_body(const View& at, http::Refusal refusal) {
@@ -97,12 +121,38 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   return say_goodbye(at, CloseReason::response_refused, answer);
 }
 
+void discard_body(const View& at, std::span<const uint8_t> bytes) { at.state.answer->request.bytes_up += bytes.size(); }
+
+void discard_end(const View& at) {
+  at.state.answer->heard = true;
+  http::RequestReader& requests = at.state.codec().requests;
+  if (requests.head().upgrade || requests.head().is_connect()) requests.declined();
+}
+
 Next answer_now(const View& at) {
   Exchange& state = at.state;
   if (state.answer == nullptr || state.closing || !state.outstanding.empty()) return Next::go;
-  const auto answer = std::exchange(state.answer, nullptr);
-  log(at, answer->request);
-  return say_goodbye(at, state.reason, answer->text);
+  Exchange::Answer& answer = *state.answer;
+  // An origin that has ended meanwhile cannot be asked anything: nor can we.
+  const bool ends = !answer.keeps || state.origin_ended || state.origin_errno != 0;
+  if (ends) {
+    if (answer.keeps && !answer.spoken) answer.text.insert(answer.text.find("\r\n") + 2, "Connection: close\r\n");
+    if (answer.keeps) state.client_is_done = true;
+    log(at, answer.request);
+    const auto last = std::exchange(state.answer, nullptr);
+    return say_goodbye(at, state.reason, last->spoken ? std::string_view() : last->text);
+  }
+  if (!answer.spoken) {
+    at.session.active_us = at.world.kernel.now_us();
+    if (!at.pair.client.write({reinterpret_cast<const uint8_t*>(answer.text.data()), answer.text.size()}))
+      return out_of_memory(at.session);
+    answer.spoken = true;
+    answer.text = {};
+  }
+  if (!answer.heard) return Next::go;
+  log(at, answer.request);
+  state.answer.reset();
+  return Next::go;
 }
 
 }  // namespace sluice::flow::exchanging

@@ -88,6 +88,7 @@ Next client_ended(const View& at, bool clean) {
   state.client_end_waits = state.undecided || !state.held.empty();
   state.client_end_is_clean = clean;
   if (state.client_end_waits) return Next::go;
+  if (state.answer != nullptr) state.answer->heard = true;
   if (state.closing || state.answer != nullptr) return Next::go;  // it is told why, in the middle of a request or not
   switch (state.codec().requests.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::client_truncated);

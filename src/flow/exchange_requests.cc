@@ -80,8 +80,11 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
   Outlet outlet(at.world, at.pair.origin);
   ByteReader in(plain);
   for (;;) {
-    // A head takes one more place among the outstanding; nothing behind an answer of our own is read.
-    if (state.answer != nullptr || state.closing) return outlet.finish() ? Next::go : out_of_memory(at.session);
+    // Nothing is read behind an answer of ours that ends the connection; behind another one when it has been said.
+    if (state.closing || (state.answer != nullptr && !state.answer->keeps))
+      return outlet.finish() ? Next::go : out_of_memory(at.session);
+    if (state.answer != nullptr && state.answer->heard) break;
+    // A head takes one more place among the outstanding.
     if (state.codec().requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
     const http::Event event = state.codec().requests.next(in);
     switch (event.kind) {
@@ -90,6 +93,10 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         if (const Next next = on_request(at, outlet); next != Next::go) return next;
         break;
       case http::Event::Kind::body:
+        if (state.answer != nullptr) {
+          discard_body(at, event.bytes);
+          break;
+        }
         // Empty when the origin has answered before it has read all of the request.
         if (!state.outstanding.empty()) state.outstanding.back().bytes_up += event.bytes.size();
         if (state.body_up.is_plain()) {
@@ -101,6 +108,10 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         }
         break;
       case http::Event::Kind::end:
+        if (state.answer != nullptr) {
+          discard_end(at);
+          break;
+        }
         state.request_is_open = false;
         if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
         if (!state.body_up.end(state.codec().requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);

@@ -55,7 +55,11 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
   ByteReader in(plain);
   for (;;) {
     if (state.closing) return Next::go;  // what the origin says behind the last response is nobody's
-    if (state.answer != nullptr && state.outstanding.empty()) return outlet.finish() ? Next::go : out_of_memory(at.session);
+    if (state.answer != nullptr && state.outstanding.empty()) {
+      // What nobody asked for must not be taken for a response later: the origin is not asked again.
+      if (!in.empty()) state.origin_ended = true;
+      return outlet.finish() ? Next::go : out_of_memory(at.session);
+    }
     const http::Event event = state.codec().responses.next(in);
     switch (event.kind) {
       case http::Event::Kind::need_more:

@@ -394,11 +394,12 @@ TEST_CASE(
       "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "GET /x HTTP/1.1\r\n\r\n",
       "\x16\x03\x01 what",
-      "GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n",
-      "GET /x HTTP/1.1\r\nHost: redirect.test\r\n\r\n",
-      "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n",
+      "GET /x HTTP/1.1\r\nHost: block.test\r\nConnection: close\r\n\r\n",
+      "GET /x HTTP/1.0\r\nHost: redirect.test\r\n\r\n",
+      "POST /x HTTP/1.1\r\nHost: block.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "POST /x HTTP/1.1\r\nHost: block.test\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
   };
-  const std::string_view status[] = {"400", "400", "400", "400", "403", "302", "405"};
+  const std::string_view status[] = {"400", "400", "400", "400", "403", "302", "403", "403"};
   for (size_t i = 0; i < std::size(bad); ++i) {
     CAPTURE(bad[i]);
     Talk talk(get_of("/1") + get_of("/2") + std::string(bad[i]) + get_of("/4"));
@@ -425,6 +426,137 @@ TEST_CASE(
     CHECK(talk.requests()[2].status == std::stoi(std::string(status[i])));
     CHECK_FALSE(talk.client->got_reset());
   }
+}
+
+// --- answers of ours that keep the connection (S31)
+// ----------------------------------------------------------------
+
+namespace {
+
+struct OwnAnswer {
+  std::string request;
+  std::string_view status;
+  size_t body_bytes = 0;
+};
+
+std::vector<OwnAnswer> own_answers() {
+  const auto post = [](size_t size) {
+    return "POST /x HTTP/1.1\r\nHost: block.test\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" +
+           std::string(size, 'b');
+  };
+  return {{"GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n", "403"},
+          {"HEAD /x HTTP/1.1\r\nHost: block.test\r\n\r\n", "403"},
+          {"GET /x HTTP/1.0\r\nHost: block.test\r\nConnection: keep-alive\r\n\r\n", "403"},
+          {"GET /x HTTP/1.1\r\nHost: redirect.test\r\n\r\n", "302"},
+          {"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", "405"},
+          {"GET /x HTTP/1.1\r\nHost: block.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "403"},
+          {post(0), "403"},
+          {post(10), "403", 10},
+          {post(limits::http_discarded_body_bytes_max), "403", limits::http_discarded_body_bytes_max}};
+}
+
+}  // namespace
+
+TEST_CASE("an answer of ours among pipelined requests keeps the connection, its body is thrown away, all is in order") {
+  for (const OwnAnswer& own : own_answers()) {
+    CAPTURE(own.request.substr(0, 100));
+    Talk talk(get_of("/1"));
+    talk.say(own.request + get_of("/2"));
+    CHECK(talk.at_origin() == get_of("/1"));
+    CHECK(talk.at_client().empty());
+    talk.answer(ok_of("one"));
+    const std::string down = talk.at_client();
+    CHECK(down.starts_with(ok_of("one") + "HTTP/1.1 " + std::string(own.status)));
+    CHECK(count_of(down, "Connection: close") == 0);
+    CHECK(down.ends_with("\r\n\r\n") == (own.request.starts_with("HEAD") || own.status == "302"));
+    CHECK(talk.at_origin() == get_of("/2"));
+    talk.answer(ok_of("two"));
+    CHECK(talk.at_client() == ok_of("two"));
+    talk.say(get_of("/3"));  // every request is judged anew
+    talk.answer(ok_of("three"));
+    CHECK(talk.at_client() == ok_of("three"));
+    CHECK(talk.end() == CloseReason::finished);
+    REQUIRE(talk.requests().size() == 4);
+    CHECK(talk.requests()[1].status == std::stoi(std::string(own.status)));
+    CHECK(talk.requests()[1].bytes_up == own.body_bytes);
+  }
+}
+
+TEST_CASE("an answer of ours, with its request cut anywhere: the same answers, and nothing of it at the origin") {
+  for (const OwnAnswer& own : own_answers()) {
+    if (own.request.size() > 1'000) continue;
+    const std::string all = own.request + get_of("/2") + own.request;
+    for (size_t cut = 0; cut <= all.size(); ++cut) {
+      CAPTURE(own.request);
+      CAPTURE(cut);
+      Talk talk;
+      talk.say(std::string_view(all).substr(0, cut));
+      talk.say(std::string_view(all).substr(cut));
+      REQUIRE(talk.at_origin() == get_of("/2"));
+      talk.answer(ok_of("two"));
+      const std::string down = talk.at_client();
+      REQUIRE(count_of(down, "HTTP/1.1 " + std::string(own.status)) == 2);
+      REQUIRE(count_of(down, ok_of("two")) == 1);
+      REQUIRE(talk.end() == CloseReason::finished);
+      REQUIRE(talk.requests().size() == 3);
+    }
+  }
+}
+
+TEST_CASE("a body past what is thrown away: the page at once, and the connection closes behind it") {
+  Talk talk("POST /x HTTP/1.1\r\nHost: block.test\r\nContent-Length: " +
+            std::to_string(limits::http_discarded_body_bytes_max + 1) + "\r\n\r\nbody");
+  const std::string down = talk.at_client();
+  CHECK(down.starts_with("HTTP/1.1 403"));
+  CHECK(count_of(down, "Connection: close") == 1);
+  CHECK(talk.client->got_fin());
+  talk.client->finish();
+  CHECK(talk.reason() == CloseReason::rule_block);
+}
+
+TEST_CASE("a client that ends in the middle of a body that is thrown away: it has its page, and all ends in order") {
+  Talk talk("POST /x HTTP/1.1\r\nHost: block.test\r\nContent-Length: 100\r\n\r\nhalf");
+  CHECK(talk.at_client().starts_with("HTTP/1.1 403"));
+  talk.client->finish();
+  talk.lab.settle();
+  CHECK(talk.client->got_fin());
+  CHECK(talk.origin().bytes_taken() == 0);
+  CHECK(talk.reason() == CloseReason::finished);
+  REQUIRE(talk.requests().size() == 1);
+  CHECK(talk.requests()[0].bytes_up == 4);
+}
+
+TEST_CASE("an origin that ends while answers of ours are due: the last one says that the connection closes") {
+  Talk talk(get_of("/1"));
+  talk.say("GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n");
+  talk.origin().send(bytes(ok_of("one")));
+  talk.origin().finish();
+  talk.lab.settle();
+  const std::string down = talk.at_client();
+  CHECK(down.starts_with(ok_of("one") + "HTTP/1.1 403"));
+  CHECK(talk.client->got_fin());
+  talk.client->finish();
+  CHECK(talk.reason() == CloseReason::finished);
+}
+
+TEST_CASE("thousands of blocked requests at once are answered as fast as the client takes the pages, and no faster") {
+  Talk talk;
+  talk.client->outbox_max = 50'000;
+  talk.client->inbox_max = 1'000'000;
+  const std::string_view blocked = "GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n";
+  constexpr size_t total = 3'000;
+  std::string sent;
+  for (size_t i = 0; i < total; ++i) sent += blocked;
+  talk.say(sent);
+  CHECK(talk.lab.world.relay_memory_bytes < 1'000'000);
+  std::string down;
+  for (int i = 0; i < 10'000 && count_of(down, "HTTP/1.1 403") < total; ++i) {
+    down += talk.at_client();
+    talk.lab.pass_ms(1);
+  }
+  CHECK(count_of(down, "HTTP/1.1 403") == total);
+  CHECK(talk.end() == CloseReason::finished);
+  CHECK(talk.requests().size() == total);
 }
 
 TEST_CASE("a body that turns bad in its middle: the client hears why, the origin gets no end of it") {
@@ -479,7 +611,7 @@ TEST_CASE("our own last word reaches a slow client though the origin resets mean
   CHECK(down.ends_with("</html>\n"));
   CHECK(talk.client->got_fin());
   talk.client->finish();
-  CHECK(talk.reason() == CloseReason::rule_block);
+  CHECK(talk.reason() == CloseReason::origin_reset);
 }
 
 // --- time
