@@ -110,6 +110,16 @@ class Comparison {
       case Slot::alpn:
       case Slot::tls_version:
       case Slot::method:
+      case Slot::user:
+      case Slot::user_agent:
+      case Slot::url:
+      case Slot::mime:
+      case Slot::file_name:
+      case Slot::file_type:
+      case Slot::size:
+      case Slot::direction:
+      case Slot::md5:
+      case Slot::sha256:
         return any_written(wide, [&](const std::string& pattern) { return pattern == text; });
     }
     return false;

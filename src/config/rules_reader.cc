@@ -39,7 +39,7 @@ constexpr std::array<NotYet, 10> later_conditions = {{{"user", why_no_user},
                                                       {"md5", why_no_content},
                                                       {"sha256", why_no_content}}};
 
-constexpr std::array<Slot, rules::slot_count> all_slots = {
+constexpr std::array<Slot, 11> all_slots = {
     Slot::client, Slot::destination, Slot::port, Slot::host,     Slot::sni,   Slot::ech,
     Slot::alpn,   Slot::tls_version, Slot::ja4,  Slot::schedule, Slot::method};
 
@@ -331,6 +331,17 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
       error =
           fmt::format("'{}': this version sees connections alone, so the only method is \"CONNECT\"", text);
       return false;
+    case Slot::user:
+    case Slot::user_agent:
+    case Slot::url:
+    case Slot::mime:
+    case Slot::file_name:
+    case Slot::file_type:
+    case Slot::size:
+    case Slot::direction:
+    case Slot::md5:
+    case Slot::sha256:
+      return false;  // later_conditions
   }
   return false;
 }

@@ -20,8 +20,8 @@ Action tls_action(const Policy& policy, RuleIndex rule) {
 Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, RuleIndex tls_rule) {
   const RuleIndex access_rule = evaluator.first_access(true).rule;
   const Action access = access_action(policy, access_rule);
-  if (access != Action::peek) return {access, tls_rule, access_rule};
-  return {tls, tls_rule, access_rule};
+  if (access != Action::peek) return {.action = access, .tls_rule = tls_rule, .access_rule = access_rule};
+  return {.action = tls, .tls_rule = tls_rule, .access_rule = access_rule};
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts&
   const Evaluator::Match access = evaluator.first_access(false);
   if (!access.unknown) {
     const Action action = access_action(policy, access.rule);
-    if (action != Action::peek) return {action, rule_none, access.rule};
+    if (action != Action::peek) return {.action = action, .access_rule = access.rule};
   }
 
   // Where no ClientHello will be read, access rules that wait for one are read again without it: S1, S3.
@@ -40,7 +40,7 @@ Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts&
   const Evaluator::Match tls = evaluator.first_tls(false);
   if (!tls.unknown && tls_action(policy, tls.rule) == Action::tunnel)
     return settle(policy, evaluator, Action::tunnel, tls.rule);
-  return {Action::peek, rule_none, rule_none};
+  return {};
 }
 
 Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
@@ -49,7 +49,7 @@ Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& 
   const Evaluator::Match access = evaluator.first_access(false);
   if (access.unknown) return {};
   const Action action = access_action(policy, access.rule);
-  return {action, rule_none, action == Action::peek ? rule_none : access.rule};
+  return {.action = action, .access_rule = action == Action::peek ? rule_none : access.rule};
 }
 
 Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts) {

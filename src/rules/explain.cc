@@ -39,6 +39,16 @@ bool comes_with_hello(Slot slot) {
     case Slot::host:
     case Slot::schedule:
     case Slot::method:
+    case Slot::user:
+    case Slot::user_agent:
+    case Slot::url:
+    case Slot::mime:
+    case Slot::file_name:
+    case Slot::file_type:
+    case Slot::size:
+    case Slot::direction:
+    case Slot::md5:
+    case Slot::sha256:
       return false;
   }
   return false;
@@ -84,6 +94,17 @@ std::string fact(const Facts& facts, Slot slot) {
                          facts.now.day, facts.now.minute / 60, facts.now.minute % 60, facts.now.weekday);
     case Slot::method:
       return "the method is CONNECT";
+    case Slot::user:
+    case Slot::user_agent:
+    case Slot::url:
+    case Slot::mime:
+    case Slot::file_name:
+    case Slot::file_type:
+    case Slot::size:
+    case Slot::direction:
+    case Slot::md5:
+    case Slot::sha256:
+      return {};  // not read yet
   }
   return {};
 }
@@ -183,16 +204,6 @@ void explain_table(std::span<const Rule> rules, const RuleExplainer& explainer, 
 }
 
 }  // namespace
-
-const char* to_string(Event event) {
-  switch (event) {
-    case Event::connect:
-      return "connect";
-    case Event::hello:
-      return "hello";
-  }
-  return "?";
-}
 
 Explanation explain(const Policy& policy, const Facts& facts, Event event) {
   Evaluator evaluator(policy);

@@ -11,9 +11,6 @@
 
 namespace sluice::rules {
 
-enum class Event : uint8_t { connect, hello };
-[[nodiscard]] const char* to_string(Event event);  // "connect", "hello"
-
 struct RuleReason {
   enum class Outcome : uint8_t { matched, not_matched, deferred };
   Outcome outcome = Outcome::not_matched;

@@ -1,8 +1,9 @@
-// What an event knows of a connection: the input of every verdict.
+// What an event knows of a connection, a request or a response: the input of every verdict.
 //
 // Plain values and views; the caller owns what the views point to for the duration of the call.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -10,13 +11,22 @@
 
 #include "base/ip.h"
 
+namespace sluice {
+class FileTypes;  // base/file_type.h
+}
+
 namespace sluice::rules {
 
-/// not_yet: a later event will know it, so a condition over it is unknown. never: it cannot become known in
+/// not_yet: more will be known later, so a condition over it is unknown. never: it cannot become known in
 /// this mode (no event will bring it), so neither the condition nor its negation matches.
 enum class Known : uint8_t { not_yet, never, yes };
 
 enum class Mode : uint8_t { transparent, explicit_proxy };
+
+/// What is being judged. connect and hello are two looks at one CONNECT, real or synthetic; request and response are
+/// messages, each with its head and its body.
+enum class Event : uint8_t { connect, hello, request, response };
+[[nodiscard]] const char* to_string(Event event);  // "connect", as in the docs
 
 /// Local wall-clock time, for schedules. An argument, because this room reads no clock.
 struct LocalTime {
@@ -27,8 +37,27 @@ struct LocalTime {
   int minute = 0;   // of the day, 0..1439
 };
 
+/// The body of the message that is judged: of the request at the request event, of the response at the response event. Without a
+/// body everything is known: size 0, no types, and hashes that are those of nothing (`has_hashes` false).
+/// Not read at the connect and hello events.
+struct Content {
+  Known size_known = Known::not_yet;  // yes: from Content-Length, or the body has ended
+  uint64_t size = 0;                  // bytes on the wire, without chunk headers
+  uint64_t size_at_least = 0;         // what has come so far, while the size is not known
+  Known type_known = Known::not_yet;  // yes: limits::content_prefix_bytes of the decoded body have come, or it has ended
+  const FileTypes* types = nullptr;   // by content; null: none
+  Known hashes_known = Known::not_yet;  // yes: the decoded body has ended
+  bool has_hashes = false;              // false when known: there is no body, so no hash matches
+  std::array<uint8_t, 16> md5{};
+  std::array<uint8_t, 32> sha256{};
+  /// The body cannot be decoded (an unknown Content-Encoding, broken compression), so type and hashes stay unknown. A rule that
+  /// blocks by them counts as matched once the event is settled: what a rule forbids is never let through unseen.
+  bool unreadable = false;
+};
+
 struct Facts {
   Mode mode = Mode::transparent;
+  Event event = Event::connect;
   LocalTime now;
 
   // connect event: always known
@@ -36,18 +65,38 @@ struct Facts {
   std::string_view
       interface;         // the LAN interface's name; empty when the kernel did not tell: then never known
   Endpoint destination;  // the original destination
+  // explicit mode, before a CONNECT's name is resolved: not_yet (the port is known all the same); else yes.
+  Known destination_known = Known::yes;
 
-  // known at connect in explicit mode, at hello in transparent mode.
+  // known at connect in explicit mode, at hello in transparent mode, always at request and response.
   Known host_known = Known::not_yet;
-  std::string_view host;  // the SNI; else the CONNECT name; else empty (then only address patterns can match)
+  // The SNI; else the CONNECT name; of a request its own host, an address literal included ("192.0.2.1", "[2001:db8::1]" or
+  // without brackets). Else empty (then only address patterns can match).
+  std::string_view host;
 
-  // known at hello; never, when the bytes turned out not to be TLS
+  // known at hello; never, when the bytes turned out not to be TLS, and at request and response
   Known hello_known = Known::not_yet;
   bool sni_present = false;
   bool ech_present = false;
   std::span<const std::string> alpn;
   std::span<const uint16_t> tls_versions;  // offered, e.g. 0x0304, 0x0303
   std::string_view ja4;
+
+  // connect: transparent mode never, explicit mode yes (a client that sends none: yes and empty).
+  // request and response: the same for the user; the user agent is the request's.
+  Known user_known = Known::never;
+  std::string_view user;
+  Known user_agent_known = Known::never;
+  std::string_view user_agent;
+
+  // request and response: those of the request
+  std::string_view method = "CONNECT";  // always that at connect and hello
+  std::string_view url;                 // canonical (http/url.h); empty at connect and hello
+
+  // request and response: those of the message that is judged
+  std::string_view mime;                         // lower case, without parameters; empty: none was sent
+  std::array<std::string_view, 2> file_names;    // of Content-Disposition and of the URL's path; empty: none
+  Content content{};
 };
 
 }  // namespace sluice::rules

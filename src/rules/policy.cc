@@ -26,6 +26,26 @@ const char* to_string(Slot slot) {
       return "schedule";
     case Slot::method:
       return "method";
+    case Slot::user:
+      return "user";
+    case Slot::user_agent:
+      return "user_agent";
+    case Slot::url:
+      return "url";
+    case Slot::mime:
+      return "mime";
+    case Slot::file_name:
+      return "file_name";
+    case Slot::file_type:
+      return "file_type";
+    case Slot::size:
+      return "size";
+    case Slot::direction:
+      return "direction";
+    case Slot::md5:
+      return "md5";
+    case Slot::sha256:
+      return "sha256";
   }
   return "?";
 }
@@ -48,6 +68,46 @@ const char* to_string(Action action) {
       return "redirect";
   }
   return "?";
+}
+
+const char* to_string(Event event) {
+  switch (event) {
+    case Event::connect:
+      return "connect";
+    case Event::hello:
+      return "hello";
+    case Event::request:
+      return "request";
+    case Event::response:
+      return "response";
+  }
+  return "?";
+}
+
+const char* to_string(Threat threat) {
+  switch (threat) {
+    case Threat::malware:
+      return "malware";
+    case Threat::phishing:
+      return "phishing";
+    case Threat::malicious_link:
+      return "malicious_link";
+    case Threat::encrypted:
+      return "encrypted";
+    case Threat::macro:
+      return "macro";
+  }
+  return "?";
+}
+
+const Rule* Policy::refusing_rule(const Decision& decision) const {
+  if (decision.action != Action::block && decision.action != Action::redirect) return nullptr;
+  const auto rule_of = [](const std::vector<Rule>& rules, RuleIndex index) {
+    return index >= 0 && static_cast<size_t>(index) < rules.size() ? &rules[static_cast<size_t>(index)] : nullptr;
+  };
+  // A bypass rule that refuses ends the reading; the access stage is not reached.
+  if (const Rule* rule = rule_of(bypass_.rules, decision.bypass_rule)) return rule;
+  return rule_of(access_.rules, decision.access_rule);
 }
 
 size_t Policy::memory_bytes() const {

@@ -38,9 +38,19 @@ enum class Slot : uint8_t {
   tls_version,
   ja4,
   schedule,
-  method
+  method,
+  user,
+  user_agent,
+  url,
+  mime,
+  file_name,
+  file_type,
+  size,
+  direction,
+  md5,
+  sha256
 };
-inline constexpr size_t slot_count = 11;
+inline constexpr size_t slot_count = 21;
 [[nodiscard]] const char* to_string(Slot slot);  // "tls_version", as in rules.toml
 
 /// Where something stands in a configuration file; line 0 when it does not.
@@ -58,9 +68,11 @@ struct Condition {
 
 struct Rule {
   std::string name;              // as written, or "tls rule 3"
-  Action action = Action::peek;  // TLS: tunnel, tunnel_sni, bump, terminate; access: peek stands for allow
+  // TLS: tunnel, tunnel_sni, bump, terminate; bypass and access: block, redirect, and peek stands for allow; protection: peek
+  Action action = Action::peek;
   bool inspect = true;           // of bump: read the HTTP inside; false relays any bytes
   std::string redirect_to;
+  ThreatActions threats;  // of a protection rule
   Position position;
   uint32_t row = 0;            // of its `when`
   uint32_t excepts_first = 0;  // rows of its `except` entries
@@ -75,17 +87,38 @@ class Policy {
     return name_of(access_.rules, index);
   }
 
+  [[nodiscard]] std::string_view bypass_rule_name(RuleIndex index) const { return name_of(bypass_.rules, index); }
+  [[nodiscard]] std::string_view protection_rule_name(RuleIndex index) const {
+    return name_of(protection_.rules, index);
+  }
+
   [[nodiscard]] std::span<const Rule> tls_rules() const { return tls_.rules; }
+  [[nodiscard]] std::span<const Rule> bypass_rules() const { return bypass_.rules; }
   [[nodiscard]] std::span<const Rule> access_rules() const { return access_.rules; }
+  [[nodiscard]] std::span<const Rule> protection_rules() const { return protection_.rules; }
+  /// The bypass or access rule that a block or redirect comes from; null when it was access.default, or nothing refused.
+  [[nodiscard]] const Rule* refusing_rule(const Decision& decision) const;
   [[nodiscard]] bool decrypt() const { return decrypt_; }
   [[nodiscard]] Action tls_default() const { return tls_default_; }
   [[nodiscard]] bool access_default_allows() const { return access_default_allows_; }
+  [[nodiscard]] const ThreatActions& protection_default() const { return protection_default_; }
+  /// S26: a block on CONNECT is shown as a page, by bumping the connection for just that. Never without tls.decrypt.
+  [[nodiscard]] bool https_page() const { return https_page_ && decrypt_; }
 
   /// What the daemon need not find out when it is false.
   [[nodiscard]] bool needs_interface() const { return !interfaces_.empty(); }
   [[nodiscard]] bool needs_ja4() const { return !ja4_.empty(); }
   [[nodiscard]] bool needs_time() const { return !schedules_.empty(); }
-  /// Whether any TLS rule or the default bumps.
+  [[nodiscard]] bool needs_user() const { return uses(Slot::user); }
+  [[nodiscard]] bool needs_user_agent() const { return uses(Slot::user_agent); }
+  [[nodiscard]] bool needs_url() const { return uses(Slot::url); }
+  [[nodiscard]] bool needs_mime() const { return uses(Slot::mime); }
+  [[nodiscard]] bool needs_file_names() const { return uses(Slot::file_name); }
+  /// What some bypass or access rule may want of the body of a request or response: needs_prefix, needs_whole_body, needs_size. A
+  /// body of which nothing is wanted is never pending.
+  [[nodiscard]] Needs needs_request_content() const { return request_needs_; }
+  [[nodiscard]] Needs needs_response_content() const { return response_needs_; }
+  /// Whether a connection may be bumped: by a TLS rule, by the default, or to show a page.
   [[nodiscard]] bool can_bump() const { return can_bump_; }
   /// Whether a connection that this TLS rule bumps has its HTTP read (`inspect`); true for rule_default.
   [[nodiscard]] bool inspects(RuleIndex tls_rule) const {
@@ -150,8 +183,16 @@ class Policy {
     return std::span(rows_without_).subspan(static_cast<size_t>(slot) * words_, words_);
   }
 
+  [[nodiscard]] bool uses(Slot slot) const { return (slots_used_ >> static_cast<unsigned>(slot) & 1) != 0; }
+
+  Table bypass_;
   Table access_;
+  Table protection_;
   Table tls_;
+  ThreatActions protection_default_;
+  bool https_page_ = false;
+  Needs request_needs_ = needs_nothing;
+  Needs response_needs_ = needs_nothing;
   bool decrypt_ = true;
   Action tls_default_ = Action::tunnel_sni;
   bool access_default_allows_ = true;

@@ -70,6 +70,7 @@ std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
                 source.action,
                 source.inspect,
                 std::move(source.redirect_to),
+                ThreatActions{},
                 source.position,
                 next,
                 next_except,
