@@ -81,6 +81,22 @@ inline constexpr uint64_t http_discarded_body_bytes_max = 128 * 1024;
 // 100, 102 and 103 before one response. Servers send one or two; 102 may be repeated while work goes on.
 inline constexpr uint8_t http_interim_max = 32;
 
+// --- content --------------------------------------------------------------------------------------------------------
+// Of a body's decoded beginning, what its type is told by. Signatures are in the first 512 bytes; the rest is for the first entries
+// of a ZIP and the directory of a small Office file. An ISO image (32 KiB) is out of reach.
+inline constexpr size_t content_prefix_bytes = 8 * 1024;
+// Content codings on one body. One is usual, two are a mistake of some proxies; each costs up to decoder_window_bytes_max.
+inline constexpr size_t content_codings_max = 3;
+// The window of br (RFC 7932: 16 MiB at most) and of zstd (RFC 9659: 8 MiB at most on the web).
+inline constexpr size_t decoder_window_bytes_max = 16 * 1024 * 1024;
+inline constexpr int zstd_window_log_max = 23;
+// Between two codings on one body.
+inline constexpr size_t decoder_between_bytes = 16 * 1024;
+// A body that decodes to more than decoded_free_bytes, and to more than decoded_ratio_max times what was sent, is a bomb: text
+// decodes to some 5 to 20 times its size, gzip can reach 1,032, br and zstd far more. Apache's mod_deflate stops at 200.
+inline constexpr uint64_t decoded_free_bytes = 32 * 1024 * 1024;
+inline constexpr uint64_t decoded_ratio_max = 250;
+
 // --- certificates ---------------------------------------------------------------------------------------------------
 // One certificate in DER. 1,000 names of 60 bytes come to about 64 KB; the largest seen in public are some 30 KB.
 inline constexpr size_t certificate_bytes_max = 256 * 1024;
