@@ -97,6 +97,14 @@ inline constexpr size_t decoder_between_bytes = 16 * 1024;
 inline constexpr uint64_t decoded_free_bytes = 32 * 1024 * 1024;
 inline constexpr uint64_t decoded_ratio_max = 250;
 
+// --- pages ----------------------------------------------------------------------------------------------------------
+// A page template. A page with its pictures inside comes to some 100 KB.
+inline constexpr size_t page_template_bytes_max = 256 * 1024;
+// Macros in it, and bytes of what one stands for (a URL may have 32 KiB, six times that when escaped): a page that is made is at
+// most the template and 256 x 2 KiB x 6 = 3 MiB; real ones have a dozen macros.
+inline constexpr size_t macros_max = 256;
+inline constexpr size_t macro_value_bytes_max = 2 * 1024;
+
 // --- certificates ---------------------------------------------------------------------------------------------------
 // One certificate in DER. 1,000 names of 60 bytes come to about 64 KB; the largest seen in public are some 30 KB.
 inline constexpr size_t certificate_bytes_max = 256 * 1024;

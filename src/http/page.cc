@@ -39,13 +39,74 @@ constexpr Phrase phrases[] = {
     {505, "HTTP Version Not Supported"},
 };
 
-constexpr std::string_view html_begin =
-    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-    "<meta name=\"viewport\" content=\"width=device-width\"><title>";
-constexpr std::string_view html_style =
-    "</title><style>body{font:1em/1.5 sans-serif;max-width:40em;margin:4em auto;padding:0 1em}</style></head>"
-    "<body>\n<h1>";
-constexpr std::string_view html_end = "</p>\n</body></html>\n";
+// The built-in page: no script, nothing from elsewhere, and nothing that may be framed, embedded or sent on
+// from it.
+constexpr std::string_view content_policy =
+    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri "
+    "'none'\r\n";
+// System colours would follow the scheme, too, but not all browsers' contrast is good; these have at least
+// 7:1 in both.
+constexpr std::string_view html_begin = R"(<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>)";
+constexpr std::string_view html_style = R"(</title>
+<style>
+:root { color-scheme: light dark; --paper: #f4f5f7; --card: #fff; --ink: #1b1f24; --faint: #4a515a; --line: #d5d9de; --mark: #b3261e }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171a; --card: #1e2226; --ink: #eef1f4; --faint: #b6bec7; --line: #3a4149; --mark: #ff8a80 }
+}
+* { box-sizing: border-box }
+body { margin: 0; padding: 1.5rem; min-height: 100vh; display: grid; place-items: center; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif }
+main { width: 100%; max-width: 40rem; padding: 1.5rem; background: var(--card); border: 1px solid var(--line);
+  border-top: .3rem solid var(--mark); border-radius: .5rem }
+h1 { margin: 0 0 .75rem; font-size: 1.5rem; line-height: 1.25 }
+p { margin: 0 0 .75rem }
+dl { margin: 1.25rem 0 0; border-top: 1px solid var(--line) }
+dl > div { padding: .5rem 0; border-bottom: 1px solid var(--line) }
+dt { color: var(--faint); font-size: .875rem }
+dd { margin: 0; overflow-wrap: anywhere }
+@media (min-width: 30rem) { dl > div { display: grid; grid-template-columns: 8rem 1fr; gap: 1rem } }
+</style>
+</head>
+<body>
+<main>
+<h1>)";
+constexpr std::string_view html_end = "</main>\n</body>\n</html>\n";
+
+/// What the built-in page tells, in this order, of what there is to tell.
+struct Line {
+  std::string_view label;
+  std::string_view MacroValues::*value;
+};
+constexpr Line lines[] = {{"Address", &MacroValues::url},
+                          {"Host", &MacroValues::host},
+                          {"Reason", &MacroValues::reason},
+                          {"Rule", &MacroValues::rule},
+                          {"Threat", &MacroValues::threat},
+                          {"Category", &MacroValues::category},
+                          {"Your address", &MacroValues::client_ip},
+                          {"User", &MacroValues::user},
+                          {"Gateway", &MacroValues::server}};
+
+std::string moment(const MacroValues& values) {
+  if (values.date.empty() || values.time.empty())
+    return std::string(values.date.empty() ? values.time : values.date);
+  return fmt::format("{} {}", values.date, values.time);
+}
+
+constexpr std::string_view html_type = "text/html; charset=utf-8";
+constexpr std::string_view text_type = "text/plain; charset=utf-8";
+
+constexpr std::string_view block_title = "This page is blocked";
+constexpr std::string_view block_text = "The rules of this network do not allow what you asked for.";
+constexpr std::string_view block_advice =
+    "If you think that this is a mistake, tell the people who run this network what is written here.";
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -73,30 +134,6 @@ std::string_view reason_phrase(uint16_t status) {
     if (phrase.status == status) return phrase.text;
   }
   return {};
-}
-
-void append_html_escaped(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    switch (c) {  // not an enum
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
 }
 
 bool accepts_html(const RequestHead& request) {
@@ -153,12 +190,77 @@ void write_page(std::string& out, const Audience& audience, uint16_t status, std
     body.append(title);
     body.append("</h1>\n<p>");
     append_html_escaped(body, text);
+    body.append("</p>\n");
     body.append(html_end);
   } else {
     body = fmt::format("{}\n{}\n", title, text);
   }
-  write_response(out, audience, status,
-                 audience.wants_html ? "text/html; charset=utf-8" : "text/plain; charset=utf-8", body);
+  write_response(out, audience, status, audience.wants_html ? html_type : text_type, body,
+                 audience.wants_html ? content_policy : std::string_view());
+}
+
+namespace {
+
+std::string built_in_page(const MacroValues& values) {
+  std::string body;
+  for (const std::string_view part : {html_begin, block_title, html_style, block_title}) body.append(part);
+  fmt::format_to(std::back_inserter(body), "</h1>\n<p>{}</p>\n<p>{}</p>\n<dl>\n", block_text, block_advice);
+  const auto add = [&](std::string_view label, std::string_view value) {
+    if (value.empty()) return;
+    fmt::format_to(std::back_inserter(body), "<div><dt>{}</dt><dd>", label);
+    append_macro_value(body, value, Escape::html);
+    body.append("</dd></div>\n");
+  };
+  for (const Line& line : lines) add(line.label, values.*line.value);
+  add("Time", moment(values));
+  body.append("</dl>\n");
+  body.append(html_end);
+  return body;
+}
+
+std::string built_in_text(uint16_t status, const MacroValues& values) {
+  std::string body = fmt::format("{} {}\n{}\n", status, reason_phrase(status), block_text);
+  const auto add = [&](std::string_view label, std::string_view value) {
+    if (value.empty()) return;
+    fmt::format_to(std::back_inserter(body), "{}: ", label);
+    append_macro_value(body, value, Escape::text);
+    body += '\n';
+  };
+  for (const Line& line : lines) add(line.label, values.*line.value);
+  add("Time", moment(values));
+  return body;
+}
+
+}  // namespace
+
+void write_block_page(std::string& out, const Audience& audience, uint16_t status,
+                      std::string_view page_template, const MacroValues& values) {
+  if (!audience.wants_html)
+    return write_response(out, audience, status, text_type, built_in_text(status, values));
+  if (page_template.empty())
+    return write_response(out, audience, status, html_type, built_in_page(values), content_policy);
+  std::string body;
+  expand_macros(body, page_template, values, Escape::html);
+  write_response(out, audience, status, html_type, body);
+}
+
+void write_redirect_to(std::string& out, const Audience& audience, std::string_view to,
+                       const MacroValues& values) {
+  std::string url;
+  expand_macros(url, to, values, Escape::url);
+  std::string body;
+  if (audience.wants_html) {
+    std::string escaped;
+    append_html_escaped(escaped, url);
+    body = fmt::format(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>302 Found</title></head>"
+        "<body><p>Go to <a href=\"{0}\">{0}</a>.</p></body></html>\n",
+        escaped);
+  } else {
+    body = fmt::format("Go to {}\n", url);
+  }
+  write_response(out, audience, 302, audience.wants_html ? html_type : text_type, body,
+                 fmt::format("Location: {}\r\n", url));
 }
 
 }  // namespace sluice::http

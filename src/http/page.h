@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/macro_text.h"
 #include "http/head.h"
 
 namespace sluice::http {
@@ -31,8 +32,17 @@ void write_response(std::string& out, const Audience& audience, uint16_t status,
 /// plain text. `text` need not be escaped.
 void write_page(std::string& out, const Audience& audience, uint16_t status, std::string_view text);
 
+/// A block page (S31). `page_template`: a text with macros that was checked when it was read, or empty for
+/// the built-in page, which shows the values that are not empty. A client that does not accept HTML gets a
+/// few lines of text.
+void write_block_page(std::string& out, const Audience& audience, uint16_t status,
+                      std::string_view page_template, const MacroValues& values);
+/// 302 to a URL with macros (S31); what they stand for is percent-encoded. With a short body, for people
+/// whose client does not follow.
+void write_redirect_to(std::string& out, const Audience& audience, std::string_view to,
+                       const MacroValues& values);
+
 /// "Bad Gateway" for 502; "" when it is unknown.
 [[nodiscard]] std::string_view reason_phrase(uint16_t status);
-void append_html_escaped(std::string& out, std::string_view text);
 
 }  // namespace sluice::http

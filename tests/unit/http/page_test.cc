@@ -163,3 +163,91 @@ TEST_CASE("what is no authority") {
     CHECK(authority(text) == "none");
   }
 }
+
+// --- block pages and redirects (S31)
+// ------------------------------------------------------------------------------------
+
+namespace {
+
+sluice::MacroValues block_values() {
+  return {.date = "2026-11-22",
+          .time = "14:05:09",
+          .method = "GET",
+          .url = "http://a.example/?<script>",
+          .host = "a.example",
+          .client_ip = "192.0.2.7",
+          .user = {},
+          .user_agent = "x",
+          .rule = "no \"games\"",
+          .reason = "an access rule blocks it",
+          .threat = {},
+          .category = {},
+          .server = "gw"};
+}
+
+std::string block_page(const RequestHead& to, std::string_view page_template = {}) {
+  std::string out;
+  write_block_page(out, audience_of(to), 403, page_template, block_values());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the block page tells what there is to tell, escaped, and asks nothing from elsewhere") {
+  const std::string get = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+  const std::string text = block_page(request("GET / HTTP/1.1"));
+  const auto lines = read_responses(get + get, text + text).lines;
+  REQUIRE(lines.size() == 7);
+  CHECK(lines[0].starts_with("head:HTTP/1.1 403 Forbidden body=length "));
+  CHECK(lines[0].find("[Cache-Control]=[no-store]") != std::string::npos);
+  CHECK(lines[0].find("[Content-Security-Policy]=[default-src 'none';") != std::string::npos);
+  const std::string& body = lines[1];
+  CHECK(body.find("<dt>Address</dt><dd>http://a.example/?&lt;script&gt;</dd>") != std::string::npos);
+  CHECK(body.find("<dt>Rule</dt><dd>no &quot;games&quot;</dd>") != std::string::npos);
+  CHECK(body.find("<dt>Time</dt><dd>2026-11-22 14:05:09</dd>") != std::string::npos);
+  CHECK(body.find("<html lang=\"en\">") != std::string::npos);
+  CHECK(body.find("prefers-color-scheme: dark") != std::string::npos);
+  CHECK(body.find("<dt>Threat</dt>") == std::string::npos);
+  CHECK(body.find("<dt>User</dt>") == std::string::npos);
+  for (const char* other : {"<script", "<link", "<img", "@import", "url(", "src=", "href="})
+    CHECK(body.find(other) == std::string::npos);
+}
+
+TEST_CASE("a template replaces the page, and only for who accepts HTML") {
+  const std::string page = block_page(request("GET / HTTP/1.1"), "<p>%RULE% 100%%</p>");
+  CHECK(page.ends_with("\r\n\r\n<p>no &quot;games&quot; 100%</p>"));
+  CHECK(page.find("Content-Length: 32\r\n") != std::string::npos);
+  CHECK(page.find("Content-Security-Policy") == std::string::npos);  // it may want its own pictures
+  const std::string text =
+      block_page(request("GET / HTTP/1.1", "Accept: application/json\r\n"), "<p>%RULE%</p>");
+  CHECK(text.find("Content-Type: text/plain; charset=utf-8\r\n") != std::string::npos);
+  CHECK(text.find("\r\n\r\n403 Forbidden\n") != std::string::npos);
+  CHECK(text.find("Rule: no \"games\"\n") != std::string::npos);
+  CHECK(text.find("Address: http://a.example/?<script>\n") != std::string::npos);
+}
+
+TEST_CASE("block pages for HEAD and HTTP/1.0") {
+  const std::string get = block_page(request("GET / HTTP/1.1"));
+  CHECK(block_page(request("HEAD / HTTP/1.1")) == get.substr(0, get.find("\r\n\r\n") + 4));
+  CHECK(block_page(request("GET / HTTP/1.0")).find("Connection: close\r\n") != std::string::npos);
+  CHECK(block_page(request("GET / HTTP/1.0", "Connection: keep-alive\r\n"))
+            .find("Connection: keep-alive\r\n") != std::string::npos);
+}
+
+TEST_CASE("a redirect with macros is one header line, whatever the values are") {
+  std::string out;
+  auto values = block_values();
+  values.user_agent = "x\r\nSet-Cookie: a=b";
+  write_redirect_to(out, audience_of(request("GET / HTTP/1.1")), "https://b.example/?u=%URL%&a=%USER_AGENT%",
+                    values);
+  const auto lines = read_responses("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", out).lines;
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0].starts_with("head:HTTP/1.1 302 Found body=length "));
+  CHECK(lines[0].find("[Location]=[https://b.example/"
+                      "?u=http%3A%2F%2Fa.example%2F%3F%3Cscript%3E&a=x%0D%0ASet-Cookie%3A%20a%3Db]") !=
+        std::string::npos);
+  CHECK(lines[0].find("[Set-Cookie]") == std::string::npos);
+  CHECK(lines[0].find("[Cache-Control]=[no-store]") != std::string::npos);
+  CHECK(lines[1].find("<a href=\"https://b.example/?u=http%3A") != std::string::npos);
+  CHECK(lines[1].find("&amp;a=x") != std::string::npos);
+}
