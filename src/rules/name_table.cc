@@ -78,9 +78,10 @@ bool NameTableBuilder::add(std::string_view name, uint32_t element) {
 }
 
 NameTable NameTableBuilder::build(const NameHash& hash, SetPool& sets) {
-  // Six of eight places, and seven tenths of the bytes, in use; one group more, so that one is never closed.
+  // Five of eight places, and six tenths of the bytes, in use: then 965 of 1,000 names lie in their own group, which is
+  // the one that is fetched ahead, and 846 of them in its first two lines. One group more, so that one is never closed.
   // Names of unlucky lengths can need more room: then again, with more.
-  size_t groups = std::max(entries_.size() / 6, bucket_bytes_ * 10 / 7 / sizeof(NameTable::Bucket)) + 2;
+  size_t groups = std::max(entries_.size() / 5, bucket_bytes_ * 10 / 6 / sizeof(NameTable::Bucket)) + 2;
   for (;; groups += groups / 4 + 1) {
     NameTable table;
     table.fingerprints_.assign(groups, 0);

@@ -1,7 +1,7 @@
 // NameTable: name -> set of groups, for many millions of names, built once and never changed.
 //
 // Groups of up to eight names. Each group has a byte of fingerprint per name, apart from the names, in an
-// array that is small enough to stay near the CPU (1.3 MB for a million names): a miss looks at nothing else.
+// array that is small enough to stay near the CPU (1.6 MB for a million names): a miss looks at nothing else.
 // The names lie in a bucket of three cache lines, whose place follows from the hash too, so that it can be
 // fetched at the same time: a hit waits for one cache miss, not for a chain of them. It is compared with the
 // stored name, so the answer is exact. Immutable after build(), shared by all threads.
@@ -40,11 +40,14 @@ class NameTable {
   }
 
   /// Asks the CPU to fetch what find(hash, …) looks at: first the fingerprints, then, for a hit, the names.
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&fingerprints_[group_of(hash)]); }
-  void prefetch_names(uint64_t hash) const {
+  // always_inline: a function that only prefetches has no effect that GCC can see; it drops calls of one.
+  [[gnu::always_inline]] void prefetch(uint64_t hash) const {
+    __builtin_prefetch(&fingerprints_[group_of(hash)]);
+  }
+  [[gnu::always_inline]] void prefetch_names(uint64_t hash) const {
     const char* const bytes = buckets_[group_of(hash)].data();
     __builtin_prefetch(bytes);
-    __builtin_prefetch(bytes + 64);  // the third line is less often needed than others that wait
+    __builtin_prefetch(bytes + 64);  // the third line is needed by one hit in seven, and misses need none
   }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
