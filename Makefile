@@ -45,7 +45,7 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now
 endif
 # wolfSSL calls sluice_random_block (src/tls/random.cc), which the linker would not look for in libsluice.a by itself.
 LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib -Wl,-u,sluice_random_block
-LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lcares -lidn2 -lz -lbrotlidec -lzstd -lm
+LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lcares -lcrypt -lidn2 -lz -lbrotlidec -lzstd -lm
 
 SRC := $(shell find src -name '*.cc' | sort)
 LIB_OBJ := $(patsubst %.cc,$(BUILD)/%.o,$(filter-out src/main.cc,$(SRC)))

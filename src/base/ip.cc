@@ -64,6 +64,16 @@ bool IpAddress::is_loopback() const {
   return *this == one;
 }
 
+bool IpAddress::is_multicast() const {
+  if (is_v4()) return (bytes[12] & 0xf0) == 0xe0 || *this == v4(0xffffffffu);
+  return bytes[0] == 0xff;
+}
+
+bool IpAddress::is_link_local() const {
+  if (is_v4()) return bytes[12] == 169 && bytes[13] == 254;
+  return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+}
+
 bool IpAddress::is_unspecified() const { return *this == IpAddress{} || *this == v4(0u); }
 
 std::string IpAddress::to_string() const {

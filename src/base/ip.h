@@ -26,6 +26,8 @@ struct IpAddress {
   [[nodiscard]] bool is_v4() const;
   [[nodiscard]] bool is_loopback() const;
   [[nodiscard]] bool is_unspecified() const;
+  [[nodiscard]] bool is_multicast() const;   // 224.0.0.0/4 with the broadcast address, ff00::/8
+  [[nodiscard]] bool is_link_local() const;  // 169.254.0.0/16, fe80::/10
   /// "192.0.2.1", "2001:db8::1" (RFC 5952).
   [[nodiscard]] std::string to_string() const;
   /// The same without allocation: returns the length. The longest form is eight groups of four digits and 7 colons.

@@ -149,6 +149,28 @@ inline constexpr size_t gathered_plain_bytes = 16 * 1024;
 inline constexpr uint32_t refusal_ms = 1'000;
 inline constexpr size_t held_plain_bytes_max = 128 * 1024;
 
+// --- the explicit proxy ------------------------------------------------------------------------------------------------
+// RFC 8305 section 5: so long the answer of one address of a name is waited for before the next is dialled beside it.
+inline constexpr uint32_t dial_stagger_ms = 250;
+// Dials under way for one connection, and addresses of one name that are tried at all.
+inline constexpr size_t dials_at_once_max = 4;
+inline constexpr size_t dial_addresses_max = 8;
+// Kept of a request for rules and the log. Browsers send 80 to 200 bytes.
+inline constexpr size_t user_agent_bytes_max = 512;
+// Names that wait for an answer, and names with answers that are remembered; an answer is at least and at most believed for
+// so long, whatever it says, and that there is none for so long.
+inline constexpr size_t resolver_waiting_max = 4096;
+inline constexpr size_t resolver_names_max = 16384;
+inline constexpr uint32_t resolver_ttl_min_s = 1;
+inline constexpr uint32_t resolver_ttl_max_s = 300;
+inline constexpr uint32_t resolver_nothing_s = 5;
+inline constexpr uint32_t resolver_timeout_ms = 2'000;  // of one server; two tries each
+// Passwords that wait to be checked. With bcrypt at its usual cost one takes 5 to 50 ms of a thread that does nothing else,
+// so these are a few seconds' work; one that was right is remembered for so long.
+inline constexpr size_t passwords_waiting_max = 128;
+inline constexpr size_t passwords_known_max = 4096;
+inline constexpr uint32_t password_known_s = 600;
+
 // --- log ------------------------------------------------------------------------------------------------------------
 // What a worker may have waiting for a slow log sink before it drops (and counts) records: some 10,000 records.
 inline constexpr size_t log_queue_bytes_max = 4 * 1024 * 1024;

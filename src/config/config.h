@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -109,6 +110,20 @@ struct Tls {
   InvalidOrigin invalid_origin;
 };
 
+enum class BlockedConnect : uint8_t { close, status };
+
+/// Who may use the explicit proxy: names and crypt(3) hashes of an htpasswd file.
+using Users = std::map<std::string, std::string, std::less<>>;
+
+/// [explicit]: clients that are configured for a proxy.
+struct Explicit {
+  std::vector<Endpoint> listen;
+  std::shared_ptr<const Users> users;  // null: nobody is asked who he is
+  std::string realm = "Sluice";
+  BlockedConnect blocked_connect = BlockedConnect::close;  // status: a 403 without a body before (S23)
+  bool local_destinations = false;                         // the gateway's own addresses, loopback, link-local
+};
+
 struct Http {
   NonHttp non_http = NonHttp::terminate;
 };
@@ -133,6 +148,7 @@ struct Config {
   std::string file;
   Gateway gateway;
   Tls tls;
+  Explicit explicit_proxy;
   Http http;
   Limits limits;
   Log log;

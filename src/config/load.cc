@@ -7,6 +7,7 @@
 #include "config/advice.h"
 #include "config/bump_reader.h"
 #include "config/config.h"
+#include "config/explicit_reader.h"
 #include "config/rules_reader.h"
 #include "config/section.h"
 #include "config/toml.h"
@@ -20,10 +21,8 @@ constexpr std::array<NotYet, 3> later_tls = {
     {{"roots", "the keys are system_roots = true and extra_roots = [\"FILE\"]"},
      {"crl", "the key is crl_files = [\"FILE\"]"},
      {"ocsp", "a stapled OCSP response is always checked; this version asks no OCSP servers"}}};
-constexpr std::array<NotYet, 7> later_tables = {
-    {{"explicit",
-      "this version has the transparent mode alone; it does not listen as a configured proxy yet"},
-     {"bypass", "bypass rules exempt traffic from scanning, and this version does not scan yet"},
+constexpr std::array<NotYet, 6> later_tables = {
+    {{"bypass", "bypass rules exempt traffic from scanning, and this version does not scan yet"},
      {"protection", "this version does not scan traffic yet"},
      {"antivirus", "this version does not scan traffic yet"},
      {"icap", "this version does not scan traffic yet"},
@@ -215,8 +214,8 @@ void read_log(Section& section, Log& log) {
   section.finish();
 }
 
-void read_document(const Table& document, RulesReader& rules, rules::PolicyBuilder& builder,
-                   Problems& problems, bool may_bump, Config& config) {
+void read_document(const Table& document, const ReadFile& read_file, RulesReader& rules,
+                   rules::PolicyBuilder& builder, Problems& problems, bool may_bump, Config& config) {
   const Table empty;
   Section root(document, "", {1, 1}, problems);
   const auto section = [&](const char* name) {
@@ -229,6 +228,8 @@ void read_document(const Table& document, RulesReader& rules, rules::PolicyBuild
   read_gateway(gateway, rules, may_bump, config.gateway);
   Section tls = section("tls");
   read_tls(tls, rules, builder, config.tls);
+  Section explicit_proxy = section("explicit");
+  read_explicit(explicit_proxy, rules, read_file, config.gateway, config.explicit_proxy);
   Section http = section("http");
   read_http(http, config.http);
   Section access = section("access");
@@ -261,7 +262,7 @@ Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_se
   config->file = file;
   rules::PolicyBuilder builder(hash_seed);
   RulesReader rules(file, read_file, builder, problems, may_bump);
-  read_document(*document, rules, builder, problems, may_bump, *config);
+  read_document(*document, read_file, rules, builder, problems, may_bump, *config);
   if (problems.errors() > 0) return {nullptr, problems.take()};
   config->policy = builder.build();
   advise(*config, rules, problems);

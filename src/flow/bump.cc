@@ -432,6 +432,8 @@ Next on_client(Session& session, const Answer& answer) {
 Next bump(Session& session, const Answer* answer) {
   if (answer == nullptr) return enter(session);
   switch (answer->from) {
+    case Answer::From::dial:
+    case Answer::From::looked_up: break;  // not of this step
     case Answer::From::timer: return on_timer(session);
     case Answer::From::up: return on_client(session, *answer);
     case Answer::From::down: return on_origin(session, *answer);

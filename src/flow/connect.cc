@@ -13,12 +13,6 @@ namespace {
 
 using record::CloseReason;
 
-/// What follows once the origin is there.
-Step next_step(const Session& session) {
-  if (session.decision.action == rules::Action::bump) return Step::bump;
-  return session.is_http && session.speaks_http ? Step::exchange : Step::splice;
-}
-
 Next failed(Session& session, int sys_errno) {
   ++session.world->counters.dial_failures;
   CloseReason reason = CloseReason::gateway_error;
@@ -78,7 +72,7 @@ Next connected(Session& session) {
   session.connect_us =
       static_cast<uint32_t>(session.world->kernel.now_us() - std::get<ConnectRoom>(session.room).begun_us);
   io::TimerWheel::stop(session.timer);
-  session.step = next_step(session);
+  session.step = step_behind_connect(session);
   return Next::go;
 }
 
@@ -101,7 +95,7 @@ ssize_t send_hello(Session& session) {
 
 Next on_dialled(Session& session, int32_t result) {
   if (result < 0) return failed(session, -result);
-  const bool replays = next_step(session) == Step::splice && !session.replay.empty();
+  const bool replays = step_behind_connect(session) == Step::splice && !session.replay.empty();
   const ssize_t sent = replays ? send_hello(session) : 0;
   if (sent < 0) return failed(session, static_cast<int>(-sent));
   if (const int outcome = sent > 0 ? 0 : session.world->kernel.connect_outcome(session.origin_fd); outcome != 0) {
@@ -132,14 +126,25 @@ Next on_watch(Session& session, int32_t result) {
 
 }  // namespace
 
+Step step_behind_connect(const Session& session) {
+  if (session.decision.action == rules::Action::bump) return Step::bump;
+  return session.is_http && session.speaks_http ? Step::exchange : Step::splice;
+}
+
 Next connect(Session& session, const Answer* answer) {
+  if (answer == nullptr && session.asked != nullptr && !session.asked->addresses.empty()) {
+    session.step = Step::dial;
+    return Next::go;
+  }
   if (answer == nullptr) return enter(session);
   switch (answer->from) {
     case Answer::From::timer: return on_timer(session);
     case Answer::From::down: return on_dialled(session, answer->result);
     case Answer::From::up: return on_watch(session, answer->result);
     case Answer::From::client_writable:
-    case Answer::From::origin_writable: break;
+    case Answer::From::origin_writable:
+    case Answer::From::dial:
+    case Answer::From::looked_up: break;
   }
   return close(session, CloseReason::gateway_error, Farewell::reset);
 }

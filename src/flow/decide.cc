@@ -1,10 +1,13 @@
 // Step decide: the rules' verdict becomes a road. Runs at the connect event and, after peek, at the hello event.
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "flow/road.h"
 #include "flow/session.h"
+#include "http/headers.h"
 #include "rules/policy.h"
 
 namespace sluice::flow {
@@ -49,12 +52,24 @@ bool is_http_port(const Session& session) {
   return std::find(ports.begin(), ports.end(), session.about.destination.port) != ports.end();
 }
 
+bool forbids(const rules::Decision& decision) {
+  return decision.action == Action::block || decision.action == Action::redirect;
+}
+
+/// S23: no page and no redirect for a CONNECT, real or synthetic.
+Next end_forbidden(Session& session) {
+  const CloseReason reason = session.decision.action == Action::block ? CloseReason::rule_block : CloseReason::rule_redirect;
+  if (session.asked == nullptr) return close(session, reason, Farewell::reset);
+  if (!session.asked->established && session.ruling->config->explicit_proxy.blocked_connect == config::BlockedConnect::status)
+    return answer_in_words(session, 403, {}, reason);
+  return close(session, reason, session.asked->established ? Farewell::reset : Farewell::in_order);
+}
+
 /// Plain HTTP: no TLS rule applies; the access rules are asked now, and again for every request.
 Next at_http_connect(Session& session) {
   session.is_http = true;
   session.decision = session.ruling->judge.http_connect(connect_facts(session));
-  if (session.decision.action == Action::block) return close(session, CloseReason::rule_block, Farewell::reset);
-  if (session.decision.action == Action::redirect) return close(session, CloseReason::rule_redirect, Farewell::reset);
+  if (forbids(session.decision)) return end_forbidden(session);
   return take_road(session, Step::peek);
 }
 
@@ -64,15 +79,54 @@ Next at_http_bytes(Session& session) {
   if (session.ruling->config->http.non_http == config::NonHttp::terminate)
     return close(session, CloseReason::non_http, Farewell::reset);
   rules::Facts facts = connect_facts(session);
-  facts.host_known = facts.hello_known = Known::never;
+  facts.hello_known = Known::never;
+  if (session.asked == nullptr) facts.host_known = Known::never;
   session.decision = session.ruling->judge.request(facts);
-  if (session.decision.action == Action::block) return close(session, CloseReason::rule_block, Farewell::reset);
-  if (session.decision.action == Action::redirect) return close(session, CloseReason::rule_redirect, Farewell::reset);
+  if (forbids(session.decision)) return end_forbidden(session);
   session.decision.action = Action::tunnel;
   return take_road(session, Step::connect);
 }
 
+/// The connect event of an explicit client's CONNECT, for one of its host's addresses.
+rules::Decision judge_address(Session& session, const Endpoint& address) {
+  session.about.destination = address;
+  rules::Judge& judge = session.ruling->judge;
+  return session.is_http ? judge.http_connect(connect_facts(session)) : judge.connect(connect_facts(session));
+}
+
+/// A rule may name a destination, and a host has several: those that are forbidden are left out, and those for which the
+/// rules say something else than for the first that is not.
+Next at_explicit_connect(Session& session) {
+  Asked& asked = *session.asked;
+  session.is_http = is_http_port(session);
+  std::vector<Endpoint> allowed;
+  std::optional<rules::Decision> first;
+  std::optional<rules::Decision> forbidden;
+  for (const Endpoint& address : asked.addresses) {
+    const rules::Decision decision = judge_address(session, address);
+    if (forbids(decision)) {
+      if (!forbidden) forbidden = decision;
+      continue;
+    }
+    if (!first) first = decision;
+    if (decision.action == first->action && decision.tls_rule == first->tls_rule) allowed.push_back(address);
+  }
+  if (asked.addresses.empty()) {
+    const rules::Decision decision = judge_address(session, {IpAddress{}, asked.port});
+    (forbids(decision) ? forbidden : first) = decision;
+  }
+  session.decision = first ? *first : *forbidden;
+  if (!first) return end_forbidden(session);
+  if (allowed.empty()) return answer_in_words(session, 502, "There is no such host.", CloseReason::origin_unresolved);
+  asked.addresses = std::move(allowed);
+  session.about.destination = asked.addresses.front();
+  if (session.decision.action == Action::tunnel) return take_road(session, Step::connect);  // the 200 comes with the origin
+  if (!establish(session)) return close(session, CloseReason::client_reset, Farewell::reset);
+  return take_road(session, Step::peek);
+}
+
 Next at_connect(Session& session) {
+  if (session.asked != nullptr) return at_explicit_connect(session);
   // Redirected connections keep their original destination, and the listener's port is never one of tls_ports: this one
   // came straight to us, and dialling its destination would be dialling ourselves.
   if (session.about.destination.port == session.world->listener_port)
@@ -81,8 +135,8 @@ Next at_connect(Session& session) {
   session.decision = session.ruling->judge.connect(connect_facts(session));
   switch (session.decision.action) {
     case Action::tunnel: return take_road(session, Step::connect);
-    case Action::block: return close(session, CloseReason::rule_block, Farewell::reset);
-    case Action::redirect: return close(session, CloseReason::rule_redirect, Farewell::reset);
+    case Action::block:
+    case Action::redirect: return end_forbidden(session);
     case Action::peek:
     case Action::tunnel_sni:
     case Action::bump:
@@ -107,6 +161,20 @@ FirstBytes first_bytes_of(const Session& session) {
   return too_large ? FirstBytes::too_large : FirstBytes::malformed;
 }
 
+/// Which of two verdicts lets through less.
+int strictness(Action action) {
+  switch (action) {
+    case Action::peek: return 0;
+    case Action::tunnel: return 1;
+    case Action::tunnel_sni: return 2;
+    case Action::bump: return 3;
+    case Action::redirect: return 4;
+    case Action::terminate: return 5;
+    case Action::block: return 6;
+  }
+  return 6;
+}
+
 /// S4: with a well-formed ClientHello.
 Next at_hello(Session& session) {
   rules::Facts facts = connect_facts(session);
@@ -121,6 +189,12 @@ Next at_hello(Session& session) {
   session.seen->ja4 = hello::ja4(hello, session.world->sha256);
   facts.ja4 = {session.seen->ja4.data(), session.seen->ja4.size()};
   session.decision = session.ruling->judge.hello(facts);
+  if (const Asked* asked = session.asked.get(); asked != nullptr && !http::same_name(hello.sni, asked->host)) {
+    // S4: both names are judged, and the stricter verdict wins.
+    facts.host = asked->host;
+    const rules::Decision decision = session.ruling->judge.hello(facts);
+    if (hello.sni.empty() || strictness(decision.action) > strictness(session.decision.action)) session.decision = decision;
+  }
   const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();
   return follow(session, first_bytes, farewell_after_hello(session), "");
@@ -130,7 +204,8 @@ Next at_hello(Session& session) {
 Next without_hello(Session& session) {
   World& world = *session.world;
   rules::Facts facts = connect_facts(session);
-  facts.host_known = facts.hello_known = Known::never;
+  facts.hello_known = Known::never;
+  if (session.asked == nullptr) facts.host_known = Known::never;
   session.decision = session.ruling->judge.hello(facts);
 
   const FirstBytes first_bytes = first_bytes_of(session);
@@ -149,12 +224,30 @@ Next without_hello(Session& session) {
 
 }  // namespace
 
+Next refuse_by_name(Session& session) {
+  session.about.destination = {IpAddress{}, session.asked->port};
+  session.is_http = is_http_port(session);
+  rules::Facts facts = connect_facts(session);
+  facts.destination_known = Known::not_yet;
+  rules::Judge& judge = session.ruling->judge;
+  session.decision = session.is_http ? judge.http_connect(facts) : judge.connect(facts);
+  return forbids(session.decision) ? end_forbidden(session) : Next::go;
+}
+
 rules::Facts connect_facts(Session& session) {
   rules::Facts facts;
   facts.now = session.world->local;
   facts.client = session.about.client.address;
   facts.interface = session.world->interfaces.name(session.about.interface_index);
   facts.destination = session.about.destination;
+  if (const Asked* asked = session.asked.get()) {
+    facts.mode = rules::Mode::explicit_proxy;
+    facts.host_known = Known::yes;
+    facts.host = asked->host;
+    facts.user_known = facts.user_agent_known = Known::yes;
+    facts.user = asked->user;
+    facts.user_agent = asked->user_agent;
+  }
   return facts;
 }
 

@@ -315,6 +315,8 @@ Next exchange(Session& session, const Answer* answer) {
     case Answer::From::down: return exchanging::on_received(at, at.pair.origin, at.pair.client, *answer);
     case Answer::From::client_writable: return exchanging::on_writable(at, Side::client, answer->result);
     case Answer::From::origin_writable: return exchanging::on_writable(at, Side::origin, answer->result);
+    case Answer::From::dial:
+    case Answer::From::looked_up: break;  // not of this step
   }
   SLUICE_CHECK(false);
 }

@@ -46,11 +46,20 @@ rules::Decision judge(const View& at, const http::RequestHead& head) {
   return at.session.ruling->judge.request(facts);
 }
 
+/// An explicit client's request in clear. The next one may be for another host, so it comes on a connection of its own.
+void prepare_for_proxying(const View& at, http::RequestHead& head, Exchange::Request& request) {
+  head.keep_alive = request.keeps_alive = false;
+  at.state.codec().requests.stop_behind_this();
+  (void)head.headers.remove("Proxy-Authorization");
+  head.headers.add("Via", "1." + std::to_string(head.version_minor) + " " + at.world.via);
+}
+
 /// A request's head: judge it, and pass it on or answer it.
 Next on_request(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
   http::RequestHead& head = state.codec().requests.head();
   Exchange::Request request = describe(at, head);
+  if (const Asked* asked = at.session.asked.get(); asked != nullptr && !asked->is_connect) prepare_for_proxying(at, head, request);
   if (state.mode == Exchange::Mode::page)
     return answer_with_page(at, head, std::move(request), 502, *state.page, CloseReason::origin_cert_invalid);
   if (head.is_connect())

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "flow/lookups.h"
 #include "flow/session.h"
 #include "rules/policy.h"
 
@@ -36,10 +37,14 @@ void leave_room(Session& session) {
     session.bytes_up += pair->origin.sent_bytes();
     session.bytes_down += pair->client.sent_bytes();
   }
+  std::unique_ptr<Dialer> dialer;
+  if (auto* dialling = std::get_if<DialRoom>(&session.room)) dialer = std::move(dialling->dialer);
   session.world->relay_memory_bytes -= session.replay.size();
   session.replay = {};
   session.hello.reset();
-  session.room.emplace<FinishRoom>().pair = std::move(pair);
+  auto& room = session.room.emplace<FinishRoom>();
+  room.pair = std::move(pair);
+  room.dialer = std::move(dialer);
 }
 
 void count(Session& session) {
@@ -77,11 +82,15 @@ void log(Session& session) {
   const std::string destination = session.about.destination.address.to_string();
   record.time_us = session.accepted_wall_us;
   record.id = session.id;
-  record.mode = "transparent";
+  record.mode = session.asked == nullptr ? "transparent" : "explicit";
   record.client = session.about.client;
   record.destination = session.about.destination;
   record.interface = world.interfaces.name(session.about.interface_index);
   record.host = destination;
+  if (const Asked* asked = session.asked.get()) {
+    if (!asked->host.empty()) record.host = asked->host;
+    record.user = asked->user;
+  }
   if (const Seen* seen = session.seen.get()) {
     const std::string_view names = seen->names;
     record.sni = names.substr(0, seen->sni_bytes);
@@ -227,9 +236,16 @@ Next finish(Session& session, const Answer* answer) {
       session.world->kernel.cancel(pair->client_write);
       session.world->kernel.cancel(pair->origin_write);
     }
+    if (Dialer* dialer = std::get<FinishRoom>(session.room).dialer.get()) dialer->cancel();
+    if (session.asked != nullptr) session.world->lookups->forget(session);
   } else {
-    switch (std::get<FinishRoom>(session.room).stage) {
-      case FinishRoom::Stage::joining: session.world->kernel.release(answer->flags); break;
+    switch (auto& room = std::get<FinishRoom>(session.room); room.stage) {
+      case FinishRoom::Stage::joining:
+        if (answer->from == Answer::From::dial)
+          (void)room.dialer->on_answer(*answer);
+        else
+          session.world->kernel.release(answer->flags);
+        break;
       case FinishRoom::Stage::lingering: return on_lingering(session, *answer);
       case FinishRoom::Stage::delivering: return await_delivery(session);
     }
@@ -237,7 +253,10 @@ Next finish(Session& session, const Answer* answer) {
   if (session.up.in_flight || session.down.in_flight) return Next::wait;
   auto& pair = std::get<FinishRoom>(session.room).pair;
   if (pair != nullptr && (pair->client_write.in_flight || pair->origin_write.in_flight)) return Next::wait;
+  auto& dialer = std::get<FinishRoom>(session.room).dialer;
+  if (dialer != nullptr && !dialer->is_idle()) return Next::wait;
   pair.reset();
+  dialer.reset();
   return on_joined(session);
 }
 

@@ -9,6 +9,11 @@
 namespace sluice::flow {
 namespace {
 
+/// From here on the client is waited for: an explicit one must first have heard that it may begin.
+uint64_t begun_us(const Session& session) {
+  return session.asked == nullptr ? session.accepted_us : session.asked->established_us;
+}
+
 Next wait_for_bytes(Session& session) {
   session.world->kernel.receive(session.up, session.client_fd);
   return Next::wait;
@@ -17,32 +22,12 @@ Next wait_for_bytes(Session& session) {
 /// The hello event has come, with a hello or without: decide looks at what is known.
 Next done(Session& session) {
   io::TimerWheel::stop(session.timer);
-  session.peek_us = static_cast<uint32_t>(session.world->kernel.now_us() - session.accepted_us);
+  session.peek_us = static_cast<uint32_t>(session.world->kernel.now_us() - begun_us(session));
   session.peeked = true;
   session.step = Step::decide;
   return Next::go;
 }
 
-/// What is peeked counts as relay memory: many clients with large hellos must not fill the machine.
-bool keep(Session& session, std::span<const uint8_t> bytes) {
-  World& world = *session.world;
-  if (world.relay_memory_bytes + bytes.size() > world.relay_memory_max_bytes) {
-    ++world.counters.relay_memory_limit_hits;
-    return false;
-  }
-  world.relay_memory_bytes += bytes.size();
-  session.replay.insert(session.replay.end(), bytes.begin(), bytes.end());
-  return true;
-}
-
-Next enter(Session& session) {
-  World& world = *session.world;
-  ++world.counters.peeks;
-  session.room.emplace<PeekRoom>();
-  world.timers.start(session.timer, session.accepted_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
-  world.kernel.receive_at_once(session.up, session.client_fd);  // most clients speak with their handshake's last ACK
-  return Next::wait;
-}
 
 /// Plain HTTP shows itself in its first line; anything else in its first byte, most often.
 Next read_http(Session& session, bool last) {
@@ -70,6 +55,16 @@ Next read(Session& session, bool last) {
   return done(session);
 }
 
+Next enter(Session& session) {
+  World& world = *session.world;
+  ++world.counters.peeks;
+  session.room.emplace<PeekRoom>();
+  world.timers.start(session.timer, begun_us(session) + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+  if (!session.replay.empty()) return read(session, false);  // it came behind the CONNECT, without waiting for the answer
+  world.kernel.receive_at_once(session.up, session.client_fd);  // most clients speak with their handshake's last ACK
+  return Next::wait;
+}
+
 /// Silence, or a hello that does not end. The receive that is still in flight is cancelled; its answer brings us to the
 /// decision, so that nothing is ever read behind our back.
 Next on_timeout(Session& session) {
@@ -81,6 +76,18 @@ Next on_timeout(Session& session) {
 
 }  // namespace
 
+// Many clients with large hellos must not fill the machine.
+bool keep_for_replay(Session& session, std::span<const uint8_t> bytes) {
+  World& world = *session.world;
+  if (world.relay_memory_bytes + bytes.size() > world.relay_memory_max_bytes) {
+    ++world.counters.relay_memory_limit_hits;
+    return false;
+  }
+  world.relay_memory_bytes += bytes.size();
+  session.replay.insert(session.replay.end(), bytes.begin(), bytes.end());
+  return true;
+}
+
 Next peek(Session& session, const Answer* answer) {
   if (answer == nullptr) return enter(session);
   if (answer->from == Answer::From::timer) return on_timeout(session);
@@ -89,7 +96,7 @@ Next peek(Session& session, const Answer* answer) {
   const bool timed_out = session.silent || session.hello_incomplete;
   if (answer->result > 0) {
     const auto bytes = world.kernel.received(answer->result, answer->flags);
-    const bool kept = keep(session, bytes);
+    const bool kept = keep_for_replay(session, bytes);
     world.kernel.release(answer->flags);
     if (!kept) return close(session, record::CloseReason::overload, Farewell::reset, "relay_memory");
     session.silent = false;  // it spoke just in time

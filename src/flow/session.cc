@@ -11,9 +11,11 @@ namespace {
 
 Next run(Session& session, const Answer* answer) {
   switch (session.step) {
+    case Step::ask: return ask(session, answer);
     case Step::decide: return decide(session, answer);
     case Step::peek: return peek(session, answer);
     case Step::connect: return connect(session, answer);
+    case Step::dial: return dial(session, answer);
     case Step::splice: return splice(session, answer);
     case Step::bump: return bump(session, answer);
     case Step::exchange: return exchange(session, answer);
@@ -63,9 +65,11 @@ void on_timer(void* owner) {
 
 const char* to_string(Step step) {
   switch (step) {
+    case Step::ask: return "ask";
     case Step::decide: return "decide";
     case Step::peek: return "peek";
     case Step::connect: return "connect";
+    case Step::dial: return "dial";
     case Step::splice: return "splice";
     case Step::bump: return "bump";
     case Step::exchange: return "exchange";
@@ -74,7 +78,11 @@ const char* to_string(Step step) {
   return "?";
 }
 
-void begin(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about) {
+void resume(Session& session, const Answer& answer) { advance(session, &answer); }
+
+namespace {
+
+void begin_with(Step step, World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about) {
   session.world = &world;
   session.ruling = &ruling;
   ++ruling.sessions;
@@ -88,8 +96,19 @@ void begin(World& world, Ruling& ruling, Session& session, int client_fd, const 
   session.down = {on_down, &session, false};
   session.timer.on_expiry = on_timer;
   session.timer.owner = &session;
-  session.step = Step::decide;
+  session.step = step;
   advance(session, nullptr);
+}
+
+}  // namespace
+
+void begin(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about) {
+  begin_with(Step::decide, world, ruling, session, client_fd, about);
+}
+
+void begin_explicit(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about) {
+  session.asked = std::make_unique<Asked>();
+  begin_with(Step::ask, world, ruling, session, client_fd, about);
 }
 
 std::unique_ptr<Pair> make_pair(Session& session) {

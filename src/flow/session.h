@@ -1,8 +1,9 @@
 // Session: one client connection from accept to close. Its step table is the reader's map:
 //
-//   peek -> decide -> connect -> splice -> finish
-//                             -> bump -> exchange -> finish     (TLS is terminated; the HTTP inside is read)
-//                             -> exchange -> finish             (plain HTTP)
+//   decide -> peek -> decide -> connect -> splice -> finish
+//                                       -> bump -> exchange -> finish     (TLS is terminated; the HTTP inside is read)
+//                                       -> exchange -> finish             (plain HTTP)
+//   ask -> decide -> …           of a client that is configured for a proxy; for it, dial stands in place of connect
 //
 // decide runs twice: at the connect event (then it may lead straight to connect) and, after peek, at the hello event.
 // Every path ends in finish, the only place that closes, counts and logs. Each step is a function in a file of its own
@@ -18,7 +19,9 @@
 #include <variant>
 #include <vector>
 
+#include "flow/asked.h"
 #include "flow/channel.h"
+#include "flow/dialer.h"
 #include "flow/world.h"
 #include "hello/client_hello.h"
 #include "io/op.h"
@@ -28,7 +31,7 @@
 
 namespace sluice::flow {
 
-enum class Step : uint8_t { decide, peek, connect, splice, bump, exchange, finish };
+enum class Step : uint8_t { ask, decide, peek, connect, dial, splice, bump, exchange, finish };
 [[nodiscard]] const char* to_string(Step step);
 
 /// What a step function wants next: run the step that is now in `session.step`; wait for an answer; or end.
@@ -38,10 +41,11 @@ enum class Direction : uint8_t { up, down };  // up: client to origin
 
 /// What a waiting step was waiting for. nullptr where an Answer is expected means: the step has just been entered.
 struct Answer {
-  enum class From : uint8_t { up, down, client_writable, origin_writable, timer };
+  enum class From : uint8_t { up, down, client_writable, origin_writable, timer, dial, looked_up };
   From from = From::timer;
   int32_t result = 0;
   uint32_t flags = 0;
+  const io::Op* op = nullptr;  // dial: which one
 };
 
 /// How the client learns of the end.
@@ -102,6 +106,22 @@ struct PeekRoom {
   hello::HelloReader reader;
 };
 
+struct Asking;  // ask.cc
+struct AskingDeleter { void operator()(Asking* asking) const; };
+struct AskRoom {
+  std::unique_ptr<Asking, AskingDeleter> asking;
+};
+
+struct DialRoom {
+  std::unique_ptr<Dialer> dialer;
+  uint64_t begun_us = 0;
+  uint64_t give_up_us = 0;
+  uint64_t watch_us = 0;      // from when on the client is watched
+  bool watches = false;
+  bool is_connected = false;  // what is left to do is to stop watching the client
+  bool gave_up = false;       // what is left to do is to wait for the dials
+};
+
 struct ConnectRoom {
   uint64_t begun_us = 0;
   uint64_t give_up_us = 0;
@@ -149,7 +169,8 @@ struct ExchangeRoom {
 
 struct FinishRoom {
   enum class Stage : uint8_t { joining, lingering, delivering };
-  std::unique_ptr<Pair> pair;  // its Ops may be in flight
+  std::unique_ptr<Pair> pair;      // its Ops may be in flight
+  std::unique_ptr<Dialer> dialer;  // likewise
   Stage stage = Stage::joining;
   uint64_t give_up_us = 0;
 };
@@ -176,6 +197,7 @@ struct Session {
   rules::Decision decision;
   std::unique_ptr<hello::ClientHello> hello;  // from peek to decide only
   std::unique_ptr<Seen> seen;                 // from decide to finish
+  std::unique_ptr<Asked> asked;               // null: transparent; else from ask to finish
   std::unique_ptr<Bumped> bumped;             // from bump to finish
   std::vector<uint8_t> replay;                // what was peeked and is still owed to the origin; counted as relay memory
   uint64_t bytes_up = 0;
@@ -196,23 +218,39 @@ struct Session {
   bool hello_incomplete = false;
   std::variant<std::monostate, hello::Malformed> malformed;
 
-  std::variant<std::monostate, PeekRoom, ConnectRoom, SpliceRoom, BumpRoom, ExchangeRoom, FinishRoom> room;
+  std::variant<std::monostate, AskRoom, PeekRoom, ConnectRoom, DialRoom, SpliceRoom, BumpRoom, ExchangeRoom, FinishRoom> room;
 };
 
 /// Begins a session for an accepted connection: from here on, the session owns `client_fd`.
 void begin(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about);
+/// The same for a connection to the explicit proxy.
+void begin_explicit(World& world, Ruling& ruling, Session& session, int client_fd, const io::Accepted& about);
+/// What a session waited for has come.
+void resume(Session& session, const Answer& answer);
 /// Ends a session from outside (drain, stop): the client and the origin are reset.
 void end(Session& session, record::CloseReason reason);
 
 // --- for the steps ---
+Next ask(Session& session, const Answer* answer);
 Next decide(Session& session, const Answer* answer);
 Next peek(Session& session, const Answer* answer);
 Next connect(Session& session, const Answer* answer);
+Next dial(Session& session, const Answer* answer);
 Next splice(Session& session, const Answer* answer);
 Next bump(Session& session, const Answer* answer);
 Next exchange(Session& session, const Answer* answer);
 Next finish(Session& session, const Answer* answer);
 
+/// What follows once the origin is there.
+[[nodiscard]] Step step_behind_connect(const Session& session);
+/// Bytes of the client that are still owed to the origin are kept in `replay`, and count as relay memory. False: no room.
+[[nodiscard]] bool keep_for_replay(Session& session, std::span<const uint8_t> bytes);
+/// Of a CONNECT to a name, before that is looked up: `close` when the rules forbid it already.
+[[nodiscard]] Next refuse_by_name(Session& session);
+/// An explicit client that has asked for CONNECT hears that it is granted, unless it has. False: it is gone.
+[[nodiscard]] bool establish(Session& session);
+/// The last thing that an explicit client hears: a page with that status, or the status alone when `sentence` is empty.
+Next answer_in_words(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason);
 /// A pair of channels over the session's two sockets, whose Ops answer to it.
 std::unique_ptr<Pair> make_pair(Session& session);
 /// Enters step exchange with both channels ready. `client_wire` and `origin_wire`: what has been read of each already.

@@ -56,6 +56,7 @@ class Interfaces {
 };
 
 struct Bumper;
+class Lookups;
 struct Session;
 
 struct World {
@@ -84,6 +85,10 @@ struct World {
   std::array<uint8_t, 16384> plain{};     // one record, decrypted; until the next read of any channel
   std::string gathered{};                 // plain bytes on their way to one channel; empty between two calls
   std::vector<std::vector<uint8_t>> spare_outputs{};  // empty, with memory
+
+  // --- for clients that are configured for a proxy ---
+  Lookups* lookups = nullptr;
+  std::string via{};  // what we call ourselves in Via (RFC 9110 section 7.6.3), so that a loop is noticed
 
   /// A verdict has just been made that lacks an issuer, and the ruling of its session wants such to be fetched
   /// (tls.fetch_intermediates). Null: nobody fetches.

@@ -63,6 +63,8 @@ class Kernel {
   /// What a connect() that answered 0 really came to: 0 connected, -EINPROGRESS not yet, else what went wrong. The ring
   /// answers 0 for any event on the socket, also for an ICMP error that leaves it in SYN_SENT.
   [[nodiscard]] virtual int connect_outcome(int /*fd*/) { return 0; }
+  /// Whether it is an address of this host.
+  [[nodiscard]] virtual bool is_own(const IpAddress& /*address*/) { return false; }
   virtual void set_nonblocking(int fd) = 0;
   /// Probes a peer of whom nothing was heard for `idle_ms`; 0: never.
   virtual void keep_alive(int fd, uint32_t idle_ms) = 0;

@@ -191,6 +191,7 @@ int Ring::describe(int client_fd, bool want_interface, Accepted& accepted) {
 
 int Ring::origin_socket(const OriginSocket& options) { return make_origin_socket(options); }
 
+bool Ring::is_own(const IpAddress& address) { return is_own_address(address); }
 void Ring::keep_alive(int fd, uint32_t idle_ms) { (void)io::keep_alive(fd, idle_ms); }
 
 int Ring::connect_outcome(int fd) {

@@ -46,6 +46,7 @@ class Ring final : public Kernel {
   [[nodiscard]] int describe(int client_fd, bool want_interface, Accepted& accepted) override;
   [[nodiscard]] int origin_socket(const OriginSocket& options) override;
   [[nodiscard]] int connect_outcome(int fd) override;
+  [[nodiscard]] bool is_own(const IpAddress& address) override;
   void keep_alive(int fd, uint32_t idle_ms) override;
   void set_nonblocking(int fd) override;
   [[nodiscard]] ssize_t send_now(int fd, std::span<const uint8_t> bytes) override;

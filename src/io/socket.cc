@@ -120,6 +120,34 @@ int make_listener(const ListenerOptions& options) {
   return fd;
 }
 
+int make_explicit_listener(const Endpoint& endpoint, uint32_t keepalive_ms) {
+  const bool v6 = !endpoint.address.is_v4();
+  const int fd = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  const bool family = v6 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) && set_option(fd, IPPROTO_IPV6, IPV6_2292PKTINFO, 1)
+                         : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  if (!family || !set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) ||
+      !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) || !keep_alive(fd, keepalive_ms))
+    return closed_with_errno(fd);
+  const SocketAddress address = to_socket_address(endpoint);
+  if (::bind(fd, address.get(), address.length) != 0 || ::listen(fd, backlog_connections) != 0)
+    return closed_with_errno(fd);
+  return fd;
+}
+
+// The route says it: a packet to an address of this host would come from that same address. Nothing is sent.
+bool is_own_address(const IpAddress& address) {
+  const int fd = ::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const SocketAddress to = to_socket_address({address, 9});
+  SocketAddress from;
+  from.length = sizeof(sockaddr_storage);
+  const bool own = ::connect(fd, to.get(), to.length) == 0 && ::getsockname(fd, from.get(), &from.length) == 0 &&
+                   to_endpoint(from).address == address;
+  ::close(fd);
+  return own;
+}
+
 int make_origin_socket(const OriginSocket& options) {
   const int fd = ::socket(options.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;

@@ -31,6 +31,13 @@ struct ListenerOptions {
 /// TCP_NODELAY and the keepalive settings. Returns the descriptor, or -errno (EPERM: CAP_NET_RAW is missing).
 [[nodiscard]] int make_listener(const ListenerOptions& options);
 
+/// A listening socket of the explicit proxy (SO_REUSEPORT) on one address; `endpoint` may be a wildcard. Otherwise as
+/// make_listener(). Errors: EADDRINUSE, EADDRNOTAVAIL (not an address of this host), EACCES (a port below 1024).
+[[nodiscard]] int make_explicit_listener(const Endpoint& endpoint, uint32_t keepalive_ms);
+
+/// Whether packets to it stay on this host.
+[[nodiscard]] bool is_own_address(const IpAddress& address);
+
 /// See Kernel::keep_alive. False, with errno set, if the system refuses.
 bool keep_alive(int fd, uint32_t keepalive_ms);
 /// See Kernel::origin_socket.

@@ -32,10 +32,11 @@ inline constexpr size_t close_reason_count = 0
 struct ConnectionRecord {
   int64_t time_us = 0;             // when the connection was accepted: microseconds since 1970-01-01 UTC
   uint64_t id = 0;                 // unique while the process lives
-  std::string_view mode;           // "transparent"
+  std::string_view mode;           // "transparent", "explicit"
   Endpoint client;
   Endpoint destination;
   std::string_view interface;      // key "interface"
+  std::string_view user;           // of the explicit proxy, who has proved his name
   std::string_view sni;
   std::string_view host;           // what the rules saw: SNI, else the address as text
   std::string_view alpn;           // what the client offers, joined with commas; a peer's bytes: escape them

@@ -323,6 +323,7 @@ void write_fields(Cursor& out, const ConnectionRecord& record) {
   fields.text("mode", record.mode);
   fields.endpoint("client", record.client);
   fields.endpoint("destination", record.destination);
+  fields.text("user", record.user);
   fields.text("interface", record.interface);
   fields.text("sni", record.sni);
   fields.text("host", record.host);
@@ -393,6 +394,7 @@ class CefLine {
     address("dst", "c6a3", "Destination IPv6 Address", record.destination.address);
     number("dpt", record.destination.port);
     text("proto", "TCP");
+    text("suser", record.user);
     text("deviceInboundInterface", record.interface);
     text("dhost", record.host);
     if (record.ech) text("app", "TLS");  // a ClientHello was read

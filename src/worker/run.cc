@@ -98,6 +98,15 @@ bool port_is_free(uint16_t port, const Log& log) {
   return !in_use;
 }
 
+/// A name that no other gateway has, so that a loop through several is noticed.
+std::string make_via() {
+  uint64_t chance = 0;
+  SLUICE_CHECK(getrandom(&chance, sizeof chance, 0) == static_cast<ssize_t>(sizeof chance));
+  char text[32];
+  std::snprintf(text, sizeof text, "sluice-%016llx", static_cast<unsigned long long>(chance));
+  return text;
+}
+
 class Daemon {
  public:
   Daemon(std::string config_file, const Log& log)
@@ -105,13 +114,25 @@ class Daemon {
           Message message = Message::of(Message::Kind::learn);
           message.fetched = chain;
           post_all(message);
-        }, log) {}
+        }, log),
+        resolver_([this](const Resolver::Asker& asker, const std::vector<IpAddress>& addresses) {
+          Message message = Message::of(Message::Kind::looked_up);
+          message.session = asker.session;
+          message.addresses = addresses;
+          workers_[asker.worker]->post(std::move(message));
+        }, log),
+        passwords_([this](const PasswordChecker::Asker& asker, bool is_right) {
+          Message message = Message::of(Message::Kind::looked_up);
+          message.session = asker.session;
+          message.is_right = is_right;
+          workers_[asker.worker]->post(std::move(message));
+        }) {}
 
   int run() {
     if (!load() || !start()) return 1;
     serve();
     for (auto& worker : workers_) worker->join();
-    fetcher_.stop();
+    stop_helpers();
     log_writer_->stop();
     log_counters();
     log_.info("stopped");
@@ -119,7 +140,7 @@ class Daemon {
   }
 
   ~Daemon() {
-    fetcher_.stop();  // it posts to the workers
+    stop_helpers();
     for (auto& worker : workers_) worker->post(Message::of(Message::Kind::stop));
     workers_.clear();  // joins
     for (const int fd : {signal_fd_, event_fd_})
@@ -143,6 +164,12 @@ class Daemon {
   }
 
   void make_bump_shared();
+  /// They post to the workers.
+  void stop_helpers() {
+    fetcher_.stop();
+    resolver_.stop();
+    passwords_.stop();
+  }
 
   bool start();
   void serve();
@@ -165,6 +192,8 @@ class Daemon {
   std::vector<std::unique_ptr<Worker>> workers_;
   uint32_t sessions_by_descriptors_ = 0;  // per worker
   IntermediateFetcher fetcher_;
+  Resolver resolver_;
+  PasswordChecker passwords_;
   int signal_fd_ = -1;
   int event_fd_ = -1;
   bool draining_ = false;
@@ -220,6 +249,8 @@ bool Daemon::start() {
     return false;
   }
   sessions_by_descriptors_ = shares.sessions_max;
+  const std::string via = make_via();
+  workers_.reserve(count);  // the helpers' threads look workers up while later ones start
   for (uint32_t i = 0; i < count; ++i) {
     Worker::Options options;
     options.index = i;
@@ -231,6 +262,9 @@ bool Daemon::start() {
     options.bump = bump_.get();
     options.log_writer = log_writer_.get();
     options.fetcher = &fetcher_;
+    options.resolver = &resolver_;
+    options.passwords = &passwords_;
+    options.via = via;
     options.log = &log_;
     options.notify = [fd = event_fd_] {
       const uint64_t one = 1;
@@ -244,6 +278,10 @@ bool Daemon::start() {
     }
   }
   if (config_->tls.fetch_intermediates) fetcher_.begin();
+  if (!config_->explicit_proxy.listen.empty()) {
+    resolver_.begin(config_->gateway.own_mark);
+    passwords_.begin();
+  }
   log_.info("listening on port {} with {} worker{}, room for {} connections; rules from {}", config_->gateway.tproxy_port,
             count, count == 1 ? "" : "s", room(), config_file_);
   warn_of_too_few_descriptors();
@@ -320,6 +358,8 @@ void Daemon::reload() {
     log_.warning("reload: limits.keepalive takes effect for origins now, for clients at the next start");
   if (bump_ != nullptr && config_->tls.leaf_key != fresh->tls.leaf_key)
     log_.warning("reload: tls.leaf_key takes effect at the next start");
+  if (config_->explicit_proxy.listen != fresh->explicit_proxy.listen)
+    log_.warning("reload: explicit.listen takes effect at the next start");
   const uint64_t room_before = room();
   config_ = fresh;
   material_ = std::move(loaded.material);

@@ -12,9 +12,11 @@
 #include <cstring>
 #include <condition_variable>
 #include <list>
+#include <map>
 #include <optional>
 
 #include "base/limits.h"
+#include "flow/lookups.h"
 #include "flow/session.h"
 #include "io/interface_names.h"
 #include "io/ring.h"
@@ -57,10 +59,20 @@ std::string describe_listener_error(uint16_t port, bool v6, int sys_errno) {
   }
 }
 
+std::string describe_explicit_listener_error(const Endpoint& endpoint, int sys_errno) {
+  const std::string where = "cannot listen on " + endpoint.to_string() + " (explicit.listen): ";
+  switch (sys_errno) {
+    case EADDRINUSE: return where + "the port is in use (another proxy, or another sluice?); stop that, or choose another";
+    case EADDRNOTAVAIL: return where + "this host has no such address (yet?); write one of `ip address`, or \"0.0.0.0\"";
+    case EACCES: return where + "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one";
+    default: return where + std::strerror(sys_errno);
+  }
+}
+
 }  // namespace
 
 /// Lives on the stack of the worker's thread.
-class Worker::Thread final : flow::RecordSink, flow::Interfaces {
+class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
  public:
   Thread(Worker& worker, std::unique_ptr<io::Ring> ring)
       : worker_(worker),
@@ -73,6 +85,8 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
     world_.id_step = worker.options_.count;
     world_.listener_port = worker.options_.config->gateway.tproxy_port;
     world_.owner = this;
+    world_.lookups = this;
+    world_.via = worker.options_.via;
     world_.on_session_end = [](flow::World& world, flow::Session& session) {
       auto& self = *static_cast<Thread*>(world.owner);
       const flow::Ruling* ruling = session.ruling;
@@ -101,8 +115,15 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   void log_line(const Record& record);
   [[nodiscard]] std::string_view name(uint32_t index) override { return interface_names_.name(index, ring_->now_us()); }
 
+  [[nodiscard]] bool resolve(flow::Session& session, const std::string& host, uint16_t port) override;
+  [[nodiscard]] bool check_password(flow::Session& session, std::string_view password, const std::string& hash) override;
+  void forget(flow::Session& session) override { waiting_.erase(session.id); }
+  void on_looked_up(const Message& message);
+
   static void on_wake(void* owner, int32_t result, uint32_t flags);
-  void admit(int client_fd);
+  enum class Door : uint8_t { transparent, explicit_proxy };
+  void admit(int client_fd, Door door);
+  void add_listener(int fd, Door door);
   void say_overload();
   void use_config(std::shared_ptr<const config::Config> config, std::shared_ptr<const tls::Material> material,
                   flow::BumpShared* bump);
@@ -128,6 +149,11 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces {
   flow::World world_;
   std::list<flow::Ruling> rulings_;  // the last one is current
   std::list<Listener> listeners_;
+  struct Waiting {
+    flow::Session* session;
+    uint16_t port;  // of the addresses that it waits for
+  };
+  std::map<uint64_t, Waiting> waiting_;  // by the session's id
   io::Op wake_;
   std::array<char, record::line_bytes_max> line_{};
   uint64_t log_handed_over_us_ = 0;
@@ -147,10 +173,22 @@ bool Worker::Thread::listen(std::string& error) {
       error = describe_listener_error(config.gateway.tproxy_port, v6, -fd);
       return false;
     }
-    listeners_.emplace_back(*ring_, timers_, counters_, fd, [this](int client_fd) { admit(client_fd); });
-    listeners_.back().begin();
+    add_listener(fd, Door::transparent);
+  }
+  for (const Endpoint& endpoint : config.explicit_proxy.listen) {
+    const int fd = io::make_explicit_listener(endpoint, config.limits.keepalive_ms);
+    if (fd < 0) {
+      error = describe_explicit_listener_error(endpoint, -fd);
+      return false;
+    }
+    add_listener(fd, Door::explicit_proxy);
   }
   return true;
+}
+
+void Worker::Thread::add_listener(int fd, Door door) {
+  listeners_.emplace_back(*ring_, timers_, counters_, fd, [this, door](int client_fd) { admit(client_fd, door); });
+  listeners_.back().begin();
 }
 
 void Worker::Thread::run() {
@@ -200,7 +238,7 @@ void Worker::Thread::read_wall_clock() {
                   local.tm_hour * 60 + local.tm_min};
 }
 
-void Worker::Thread::admit(int client_fd) {
+void Worker::Thread::admit(int client_fd, Door door) {
   // Accepted before the kernel let go of the listener, and after end_all(): nobody else would end it.
   if (state_ == State::stopping) {
     ++counters_.session_limit_hits;
@@ -221,7 +259,33 @@ void Worker::Thread::admit(int client_fd) {
     pool_.give(*session);
     return;
   }
-  flow::begin(world_, ruling, *session, client_fd, about);
+  if (door == Door::transparent) return flow::begin(world_, ruling, *session, client_fd, about);
+  ++counters_.explicit_connections;
+  flow::begin_explicit(world_, ruling, *session, client_fd, about);
+}
+
+bool Worker::Thread::resolve(flow::Session& session, const std::string& host, uint16_t port) {
+  if (!worker_.options_.resolver->ask({worker_.options_.index, session.id}, host)) return false;
+  waiting_[session.id] = {&session, port};
+  return true;
+}
+
+bool Worker::Thread::check_password(flow::Session& session, std::string_view password, const std::string& hash) {
+  if (!worker_.options_.passwords->ask({worker_.options_.index, session.id}, std::string(password), hash)) return false;
+  waiting_[session.id] = {&session, 0};
+  return true;
+}
+
+void Worker::Thread::on_looked_up(const Message& message) {
+  const auto found = waiting_.find(message.session);
+  if (found == waiting_.end()) return;  // it did not wait so long
+  const Waiting waiting = found->second;
+  waiting_.erase(found);
+  flow::Asked& asked = *waiting.session->asked;
+  asked.password_is_right = message.is_right;
+  asked.addresses.clear();
+  for (const IpAddress& address : message.addresses) asked.addresses.push_back({address, waiting.port});
+  flow::resume(*waiting.session, {flow::Answer::From::looked_up, 0, 0, nullptr});
 }
 
 /// Once a minute at the most: a full table is no reason to fill the journal as well.
@@ -295,6 +359,7 @@ void Worker::Thread::take_messages() {
   for (Message& message : messages) switch (message.kind) {
       case Message::Kind::use_config: use_config(std::move(message.config), std::move(message.material), message.bump); break;
       case Message::Kind::learn: learn(*message.fetched); break;
+      case Message::Kind::looked_up: on_looked_up(message); break;
       case Message::Kind::drain: drain(); break;
       case Message::Kind::stop:
         drain();

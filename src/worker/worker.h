@@ -20,16 +20,22 @@
 #include "record/counters.h"
 #include "worker/intermediate_fetcher.h"
 #include "worker/log_writer.h"
+#include "worker/password_checker.h"
+#include "worker/resolver.h"
 
 namespace sluice::worker {
 
 struct Message {
-  enum class Kind : uint8_t { use_config, drain, stop, report, learn };
+  enum class Kind : uint8_t { use_config, drain, stop, report, learn, looked_up };
   Kind kind = Kind::report;
   std::shared_ptr<const config::Config> config{};  // use_config
   std::shared_ptr<const tls::Material> material{};  // use_config: null when nothing may be bumped
   flow::BumpShared* bump = nullptr;               // use_config: not null when `material` is not
   std::shared_ptr<const FetchedChain> fetched{};  // learn
+  // looked_up: for one of the worker's sessions, if it still waits.
+  uint64_t session = 0;
+  std::vector<IpAddress> addresses{};
+  bool is_right = false;
 
   [[nodiscard]] static Message of(Kind kind) {
     Message message;
@@ -53,6 +59,9 @@ class Worker {
     flow::BumpShared* bump = nullptr;
     LogWriter* log_writer = nullptr;
     IntermediateFetcher* fetcher = nullptr;
+    Resolver* resolver = nullptr;
+    PasswordChecker* passwords = nullptr;
+    std::string via;  // flow::World::via
     const Log* log = nullptr;
     /// Called in the worker's thread: a report is ready, or the thread is about to end.
     std::function<void()> notify;

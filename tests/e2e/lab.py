@@ -228,7 +228,7 @@ SANITIZER_REPORT = re.compile(
 
 # SPEC section 6, "Log keys", and what S5 and S35 add to them. Dotted names are nested objects or flat keys.
 RECORD_KEYS = {
-    "time", "type", "id", "mode", "client", "destination", "interface", "sni", "host", "alpn", "tls_version", "ja4",
+    "time", "type", "id", "mode", "client", "destination", "user", "interface", "sni", "host", "alpn", "tls_version", "ja4",
     "ech", "action", "tls_rule", "bypass_rule", "access_rule", "protection_rule", "origin_cert", "origin_fingerprint",
     "bytes_up", "bytes_down", "ms.peek", "ms.connect", "ms.origin_handshake", "ms.client_handshake", "ms.total",
     "scan", "reason", "close", "close_side", "detail",

@@ -1,5 +1,7 @@
 #include "sim/lab.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace sluice::sim {
@@ -76,6 +78,8 @@ Lab::Lab(uint64_t seed, uint32_t sessions_max)
       world{kernel, timers, *this, *this, counters, tls::sha256},
       config_(std::make_shared<config::Config>()) {
   world.owner = this;
+  world.lookups = this;
+  world.via = "sluice-test";
   world.wall_us = 1'800'000'000'000'000;
   world.on_session_end = [](flow::World& ended_in, flow::Session& session) {
     auto& self = *static_cast<Lab*>(ended_in.owner);
@@ -84,6 +88,11 @@ Lab::Lab(uint64_t seed, uint32_t sessions_max)
     self.pool.give(session);
   };
   kernel.on_dial = [this](void* owner, const Endpoint& to, Connection& connection) {
+    const bool is_session = std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& entry) { return entry.second == owner; });
+    if (!is_session) {
+      explicit_origins[to] = &connection;
+      return on_explicit_dial ? on_explicit_dial(to) : DialOutcome{};
+    }
     const auto& about = static_cast<flow::Session*>(owner)->about;
     if (to != about.destination)
       complaints_.push_back("a dial to " + to.to_string() + " instead of the original destination");
@@ -100,7 +109,36 @@ void Lab::bump_with(flow::Bumper& bumper, std::shared_ptr<const tls::Material> m
   material_ = std::move(material);
 }
 
-Connection& Lab::begin(const Endpoint& destination) {
+Connection& Lab::begin(const Endpoint& destination) { return begin_session(false, destination); }
+
+Connection& Lab::begin_explicit() { return begin_session(true, endpoint("192.0.2.1:3128")); }
+
+bool Lab::resolve(flow::Session& session, const std::string& host, uint16_t port) {
+  if (lookups_full) return false;
+  looked_up.push_back(host);
+  lookups_due_[&session] = [this, host, port](flow::Asked& asked) {
+    asked.addresses.clear();
+    for (const IpAddress& address : names[host]) asked.addresses.push_back({address, port});
+  };
+  return true;
+}
+
+bool Lab::check_password(flow::Session& session, std::string_view password, const std::string& /*hash*/) {
+  if (lookups_full) return false;
+  lookups_due_[&session] = [is_right = password == right_password](flow::Asked& asked) { asked.password_is_right = is_right; };
+  return true;
+}
+
+bool Lab::answer_one_lookup() {
+  if (lookups_held || lookups_due_.empty()) return false;
+  auto [session, answer] = *lookups_due_.begin();
+  lookups_due_.erase(lookups_due_.begin());
+  answer(*session->asked);
+  flow::resume(*session, {flow::Answer::From::looked_up, 0, 0, nullptr});
+  return true;
+}
+
+Connection& Lab::begin_session(bool is_explicit, const Endpoint& destination) {
   if (!ruling_) {
     if (!config_->policy) config_->policy = lab_policy(config_->tls.decrypt);
     ruling_ = std::make_unique<flow::Ruling>(config_, material_);
@@ -111,10 +149,10 @@ Connection& Lab::begin(const Endpoint& destination) {
   SLUICE_CHECK(session != nullptr);
   sessions_[port] = session;
   ports_[client.fd()] = port;
-  destinations_[port] = destination;
+  if (!is_explicit) destinations_[port] = destination;
   ++sessions_begun;
-  flow::begin(world, *ruling_, *session, client.fd(),
-              {{*IpAddress::parse("192.0.2.10"), port}, destination, 1});
+  const io::Accepted about{{*IpAddress::parse("192.0.2.10"), port}, destination, 1};
+  (is_explicit ? flow::begin_explicit : flow::begin)(world, *ruling_, *session, client.fd(), about);
   return client;
 }
 
@@ -140,7 +178,7 @@ const std::vector<RequestRecord>& Lab::requests_of(const Connection& client) {
 void Lab::settle() {
   // Far more than any directed test needs: past this, something goes round in circles.
   for (int guard = 0; guard < 1'000'000; ++guard)
-    if (!kernel.execute_one() && !kernel.deliver()) return;
+    if (!kernel.execute_one() && !kernel.deliver() && !answer_one_lookup()) return;
   complaints_.push_back("settle(): it never settles");
 }
 
@@ -178,9 +216,11 @@ void Lab::write(const record::ConnectionRecord& from) {
   record.total_us = from.total_us;
   record.close = from.close;
   if (!records_.emplace(from.client.port, record).second) complaints_.push_back("two records of one session");
-  if (from.destination != destinations_.at(from.client.port))
+  const auto destination = destinations_.find(from.client.port);
+  const bool is_explicit = destination == destinations_.end();
+  if (!is_explicit && from.destination != destination->second)
     complaints_.push_back("a record with a wrong destination");
-  if (from.mode != "transparent" || from.interface != "lan0")
+  if (from.mode != (is_explicit ? "explicit" : "transparent") || from.interface != "lan0")
     complaints_.push_back("a record with a wrong mode or interface");
   for (const RequestRecord& request : requests_[from.client.port])
     if (request.id != from.id) complaints_.push_back("the record of a request with another connection's id");

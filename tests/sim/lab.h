@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "flow/bumper.h"
+#include "flow/lookups.h"
 #include "flow/session.h"
 #include "rules/policy_builder.h"
 #include "sim/fake_kernel.h"
@@ -58,7 +59,7 @@ struct RequestRecord {
 [[nodiscard]] Bytes client_hello(std::string_view sni);
 [[nodiscard]] Endpoint endpoint(const char* text);
 
-class Lab final : flow::RecordSink, flow::Interfaces {
+class Lab final : flow::RecordSink, flow::Interfaces, flow::Lookups {
  public:
   explicit Lab(uint64_t seed = 1, uint32_t sessions_max = 64);
   ~Lab() override;
@@ -69,6 +70,8 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   /// A client has connected and its session begins. The session may be over when this returns.
   Connection& begin(const Endpoint& destination);
   Connection& begin() { return begin(endpoint("203.0.113.7:443")); }
+  /// The same to the port of the explicit proxy.
+  Connection& begin_explicit();
   /// The session of a client; nullptr once it has ended.
   [[nodiscard]] flow::Session* session_of(const Connection& client);
   /// The socket that was dialled for it; nullptr before that.
@@ -101,12 +104,28 @@ class Lab final : flow::RecordSink, flow::Interfaces {
 
   /// A bump that retreats dials a second time; origin_of() is the last.
   bool may_dial_twice = false;
+  // What lookups answer to explicit clients, in settle(); while they are held, nothing.
+  std::map<std::string, std::vector<IpAddress>> names;
+  std::string right_password;
+  bool lookups_held = false;
+  bool lookups_full = false;  // no more are taken
+  std::vector<std::string> looked_up;
+  /// The dials of explicit clients; by default they succeed at once.
+  std::function<DialOutcome(const Endpoint& to)> on_explicit_dial;
+  /// The socket of the last dial to it.
+  std::map<Endpoint, Connection*> explicit_origins;
+
   /// What becomes of a dial; by default it succeeds at once.
   std::function<DialOutcome(const io::Accepted& about)> on_dial;
 
  private:
   void write(const record::ConnectionRecord& record) override;
   void write(const record::RequestRecord& record) override;
+  [[nodiscard]] bool resolve(flow::Session& session, const std::string& host, uint16_t port) override;
+  [[nodiscard]] bool check_password(flow::Session& session, std::string_view password, const std::string& hash) override;
+  void forget(flow::Session& session) override { lookups_due_.erase(&session); }
+  [[nodiscard]] bool answer_one_lookup();
+  Connection& begin_session(bool is_explicit, const Endpoint& destination);
   [[nodiscard]] std::string_view name(uint32_t index) override { return index == 0 ? "" : "lan0"; }
 
   std::shared_ptr<config::Config> config_;
@@ -119,6 +138,7 @@ class Lab final : flow::RecordSink, flow::Interfaces {
   std::map<uint16_t, Record> records_;
   std::map<uint16_t, std::vector<RequestRecord>> requests_;
   std::map<uint16_t, Endpoint> destinations_;
+  std::map<flow::Session*, std::function<void(flow::Asked&)>> lookups_due_;
   std::vector<std::string> complaints_;
   uint16_t next_port_ = 1;
 };

@@ -684,7 +684,10 @@ class Round {
       case CloseReason::client_truncated:
       case CloseReason::request_refused:
       case CloseReason::response_refused:
-      case CloseReason::misdirected:
+      case CloseReason::proxy_auth_required:
+    case CloseReason::local_destination:
+    case CloseReason::origin_unresolved:
+    case CloseReason::misdirected:
       case CloseReason::non_http:
         return must(false);
     }

@@ -98,7 +98,8 @@ to = "/var/log/sluice.log"
                            {{"exempt.txt", "10.9.0.0/16 # printers\n"}});
   REQUIRE_MESSAGE(loaded.config, problems_of(loaded));
   CHECK(loaded.problems.empty());
-  const auto& [file, gateway, tls, http, limits, log, policy] = *loaded.config;
+  const auto& [file, gateway, tls, explicit_proxy, http, limits, log, policy] = *loaded.config;
+  CHECK(explicit_proxy.listen.empty());
   CHECK(gateway.tproxy_port == 1);
   CHECK(gateway.tls_ports == std::vector<uint16_t>{443, 8443});
   CHECK(gateway.workers == 3);
@@ -246,8 +247,6 @@ TEST_CASE("S2: default actions: choices with the nearest; plain tunnel refused w
 }
 
 TEST_CASE("what the specification names but this version lacks says so") {
-  check_refused(
-      {"[explicit]\nlisten = []\n", "1:2: error: explicit: this version has the transparent mode alone"});
   check_refused({"[[bypass.rules]]\n", "1:3: error: bypass: "});
   check_refused({"[protection.default]\n", "error: protection: this version does not scan"});
   check_refused({"[antivirus]\n", "1:2: error: antivirus: this version does not scan"});

@@ -31,6 +31,7 @@ ConnectionRecord full_record() {
   record.mode = "transparent";
   record.client = *Endpoint::parse("192.0.2.7:50000");
   record.destination = *Endpoint::parse("[2001:db8::1]:443");
+  record.user = "alice";
   record.interface = "eth1";
   record.sni = "www.example.com";
   record.host = "www.example.com";
@@ -191,7 +192,7 @@ TEST_CASE("S35: a JSON line carries every field under its documented key, in the
   CHECK(
       line ==
       R"({"time":"2026-11-21T18:00:00.123456Z","type":"connection","id":18446744073709551615,"mode":"transparent",)"
-      R"("client":"192.0.2.7:50000","destination":"[2001:db8::1]:443","interface":"eth1","sni":"www.example.com",)"
+      R"("client":"192.0.2.7:50000","destination":"[2001:db8::1]:443","user":"alice","interface":"eth1","sni":"www.example.com",)"
       R"("host":"www.example.com","alpn":"h2,http/1.1","tls_version":"1.3",)"
       R"("ja4":"t13d1516h2_8daaf6152771_b186095e22b6","ech":true,"action":"tunnel-sni",)"
       R"("tls_rule":"Banks stay private","bypass_rule":"b","access_rule":"default","protection_rule":"p",)"
@@ -469,7 +470,7 @@ TEST_CASE("a field is cut at field_bytes_max with an ellipsis; the longest line 
     record.client = record.destination = *Endpoint::parse("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
     record.peek_us = record.connect_us = record.origin_handshake_us = record.client_handshake_us = 0xffffffff;
     record.bytes_up = record.bytes_down = record.total_us = ~0ull;
-    record.mode = record.interface = record.sni = record.host = record.alpn = record.tls_version =
+    record.mode = record.user = record.interface = record.sni = record.host = record.alpn = record.tls_version =
         record.ja4 = record.action = record.tls_rule = record.bypass_rule = record.access_rule =
             record.protection_rule = record.scan = record.scan_reason = record.detail = record.origin_cert =
                 name;
