@@ -128,6 +128,12 @@ struct Http {
   NonHttp non_http = NonHttp::terminate;
 };
 
+/// [page] (S31).
+struct Page {
+  std::string text;    // the template, whole, its macros checked; empty: the built-in page
+  std::string server;  // %SERVER%; empty: the host name
+};
+
 struct Limits {
   uint32_t hello_timeout_ms = 10'000;
   uint32_t connect_timeout_ms = 10'000;
@@ -150,6 +156,7 @@ struct Config {
   Tls tls;
   Explicit explicit_proxy;
   Http http;
+  Page page;
   Limits limits;
   Log log;
   std::shared_ptr<const rules::Policy> policy;

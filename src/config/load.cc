@@ -8,6 +8,7 @@
 #include "config/bump_reader.h"
 #include "config/config.h"
 #include "config/explicit_reader.h"
+#include "config/page_reader.h"
 #include "config/rules_reader.h"
 #include "config/section.h"
 #include "config/toml.h"
@@ -21,14 +22,13 @@ constexpr std::array<NotYet, 3> later_tls = {
     {{"roots", "the keys are system_roots = true and extra_roots = [\"FILE\"]"},
      {"crl", "the key is crl_files = [\"FILE\"]"},
      {"ocsp", "a stapled OCSP response is always checked; this version asks no OCSP servers"}}};
-constexpr std::array<NotYet, 6> later_tables = {
+constexpr std::array<NotYet, 5> later_tables = {
     {{"bypass", "bypass rules exempt traffic from scanning, and this version does not scan yet"},
      {"protection", "this version does not scan traffic yet"},
      {"antivirus", "this version does not scan traffic yet"},
      {"icap", "this version does not scan traffic yet"},
      {"links",
-      "this version does not scan traffic yet; a list of hosts can be blocked with [[access.rules]]"},
-     {"page", "block pages need HTTP, which this version does not read yet"}}};
+      "this version does not scan traffic yet; a list of hosts can be blocked with [[access.rules]]"}}};
 
 std::vector<uint16_t> read_ports(Section& section, std::string_view key, const Gateway& gateway) {
   std::vector<uint16_t> ports;
@@ -232,6 +232,8 @@ void read_document(const Table& document, const ReadFile& read_file, RulesReader
   read_explicit(explicit_proxy, rules, read_file, config.gateway, config.explicit_proxy);
   Section http = section("http");
   read_http(http, config.http);
+  Section page = section("page");
+  read_page(page, rules, read_file, config.page);
   Section access = section("access");
   rules.read_access(access);
   access.finish();
