@@ -36,17 +36,17 @@ TEST_CASE("the page has a template beside the configuration, and a name for the 
 
 TEST_CASE("what is wrong with a template is told with its place in it") {
   CHECK(problems("template = \"block.html\"", "<p>\n  %HOTS%\n") ==
-        "/etc/sluice/block.html:2:3: there is no macro %HOTS%; did you mean %HOST%?\n");
+        "/etc/sluice/block.html:2:3: error: there is no macro %HOTS%; did you mean %HOST%?\n");
   CHECK(problems("template = \"block.html\"", "%url%") ==
-        "/etc/sluice/block.html:1:1: there is no macro %url%; did you mean %URL%?\n");
+        "/etc/sluice/block.html:1:1: error: there is no macro %url%; did you mean %URL%?\n");
   CHECK(problems("template = \"block.html\"", "%COPYRIGHT_YEAR%").find("there are %DATE% %TIME% ") !=
         std::string::npos);
   CHECK(problems("template = \"none.html\"") ==
-        "/etc/sluice/rules.toml:2:12: cannot read the template /etc/sluice/none.html: No such file or "
+        "/etc/sluice/rules.toml:2:12: error: cannot read the template /etc/sluice/none.html: No such file or "
         "directory (names are relative to the "
         "directory of this file)\n");
   CHECK(
-      problems("template = \"block.html\"", "").find(":2:12: the template /etc/sluice/block.html is empty") !=
+      problems("template = \"block.html\"", "").find(":2:12: error: the template /etc/sluice/block.html is empty") !=
       std::string::npos);
   CHECK(problems("template = \"\"").find("page.template is empty") != std::string::npos);
   CHECK(problems("template = 1").find("page.template") != std::string::npos);
@@ -63,7 +63,7 @@ TEST_CASE("a template has a limit") {
   std::string many;
   for (size_t i = 0; i <= limits::macros_max; ++i) many += "%RULE%\n";
   CHECK(problems("template = \"block.html\"", many)
-            .find("block.html:257:1: too many macros: at most 256 are allowed") != std::string::npos);
+            .find("block.html:257:1: error: too many macros: at most 256 are allowed") != std::string::npos);
 }
 
 TEST_CASE("where a redirect may lead") {
