@@ -137,21 +137,26 @@ void append_canonical_path(std::string& out, std::string_view path) {
 }
 
 void append_canonical_query(std::string& out, std::string_view query) {
-  for (size_t i = 0; i < query.size(); ++i) {
-    const char c = query[i];
-    if (c != '%') {
-      is_unprintable(c) || c == '#' ? append_encoded(out, c) : void(out += c);
+  size_t i = 0;
+  while (i < query.size()) {
+    const size_t plain = i;
+    while (i < query.size() && (plain_in_path[static_cast<uint8_t>(query[i])] || query[i] == '?')) ++i;
+    out.append(query, plain, i - plain);
+    if (i == query.size()) return;
+    if (query[i] != '%') {
+      append_encoded(out, query[i++]);
       continue;
     }
     const int high = i + 2 < query.size() ? hex_value(query[i + 1]) : -1;
     const int low = i + 2 < query.size() ? hex_value(query[i + 2]) : -1;
     if (high < 0 || low < 0) {
       append_encoded(out, '%');
+      ++i;
       continue;
     }
     const auto decoded = static_cast<char>(high * 16 + low);
     is_unreserved(decoded) ? void(out += decoded) : append_encoded(out, decoded);
-    i += 2;
+    i += 3;
   }
 }
 

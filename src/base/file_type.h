@@ -58,6 +58,7 @@ inline constexpr size_t file_type_names_count = file_type_count + file_class_cou
 class FileTypes {
  public:
   constexpr void add(FileType type) { words_[word(type)] |= bit(type); }
+  constexpr void remove(FileType type) { words_[word(type)] &= ~bit(type); }
   [[nodiscard]] constexpr bool has(FileType type) const { return (words_[word(type)] & bit(type)) != 0; }
   [[nodiscard]] constexpr bool empty() const {
     for (const uint64_t it : words_)

@@ -255,6 +255,19 @@ void add_weak_types(const Prefix& prefix, FileTypes& types) {
   if (is_code && prefix.has(510, "\x55\xaa")) types.add(FileType::boot_sector);
 }
 
+namespace {
+
+/// Nothing has been recognised by the very first bytes, which text begins with as well.
+bool may_be_text(const FileTypes& types) {
+  FileTypes later = types;
+  for (const FileType type :
+       {FileType::pdf, FileType::tar, FileType::mobi, FileType::vdi, FileType::ace, FileType::lha})
+    later.remove(type);
+  return later.empty();
+}
+
+}  // namespace
+
 FileTypes file_types_of(std::span<const uint8_t> bytes) {
   FileTypes types;
   if (bytes.empty()) return types;
@@ -265,7 +278,7 @@ FileTypes file_types_of(std::span<const uint8_t> bytes) {
   add_ole_types(prefix, types);
   add_media_types(prefix, types);
   if (types.empty()) add_weak_types(prefix, types);
-  add_text_types(prefix, types);
+  if (may_be_text(types)) add_text_types(prefix, types);
   // Whatever a type lies in is a type of it, too.
   const FileTypes inner = types;
   inner.for_each([&](FileType type) {

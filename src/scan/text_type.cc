@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <string>
 
 #include "base/limits.h"
@@ -21,40 +20,48 @@ constexpr bool is_word(char c) {
   return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/// Bytes that no text has (WHATWG MIME Sniffing section 3), NUL among them.
-constexpr bool is_binary(char c) {
-  const auto byte = static_cast<uint8_t>(c);
-  return byte < 0x20 && !is_space(c) && c != '\x1b';
-}
-
-/// The text with one byte per character, '?' for what is not ASCII in UTF-16; empty when it is no text.
-std::optional<std::string> readable(const Prefix& prefix) {
-  std::string text;
-  if (prefix.has(0, "\xff\xfe") || prefix.has(0, "\xfe\xff")) {
-    const bool is_little = prefix.has(0, "\xff\xfe");
-    for (size_t at = 2; at + 2 <= prefix.size(); at += 2) {
-      const uint16_t unit = is_little ? *prefix.le16(at) : *prefix.be16(at);
-      text += unit < 0x80 ? static_cast<char>(unit) : '?';
-    }
-  } else {
-    text = prefix.text(prefix.has(0, "\xef\xbb\xbf") ? 3 : 0, std::string_view::npos);
+/// What each byte of a text is in lower case; 0 for those that no text has (WHATWG MIME Sniffing section 3),
+/// NUL among them.
+constexpr std::array<char, 256> text_bytes = [] {
+  std::array<char, 256> table{};
+  for (size_t i = 0; i < table.size(); ++i) {
+    const char c = static_cast<char>(i);
+    const bool is_binary = i < 0x20 && !is_space(c) && c != '\x1b';
+    table[i] = is_binary ? '\0' : lower(c);
   }
-  if (text.empty() || std::any_of(text.begin(), text.end(), is_binary)) return std::nullopt;
+  return table;
+}();
+
+/// The text with one byte per character, '?' for what is not ASCII in UTF-16.
+std::string one_byte_each(const Prefix& prefix) {
+  if (!prefix.has(0, "\xff\xfe") && !prefix.has(0, "\xfe\xff"))
+    return std::string(prefix.text(prefix.has(0, "\xef\xbb\xbf") ? 3 : 0, std::string_view::npos));
+  std::string text;
+  const bool is_little = prefix.has(0, "\xff\xfe");
+  for (size_t at = 2; at + 2 <= prefix.size(); at += 2) {
+    const uint16_t unit = is_little ? *prefix.le16(at) : *prefix.be16(at);
+    text += unit < 0x80 ? static_cast<char>(unit) : '?';
+  }
   return text;
 }
 
-/// A text in lower case, without white space in front: what all looks below are made at.
+/// In lower case; empty when it is no text.
+std::string lowered(std::string_view text) {
+  std::string low(text.size(), '\0');
+  for (size_t i = 0; i < text.size(); ++i) {
+    low[i] = text_bytes[static_cast<uint8_t>(text[i])];
+    if (low[i] == '\0') return {};
+  }
+  return low;
+}
+
+/// What all looks below are made at: the text, and in lower case, both without white space in front.
 struct Look {
   std::string_view original;
-  std::string all;
+  std::string_view all;
 
-  explicit Look(std::string_view text) : original(text) {
-    while (!original.empty() && is_space(original.front())) original.remove_prefix(1);
-    all.resize(original.size());
-    std::transform(original.begin(), original.end(), all.begin(), lower);
-  }
   [[nodiscard]] bool begins(std::string_view with) const { return all.starts_with(with); }
-  [[nodiscard]] bool has(std::string_view part) const { return all.find(part) != std::string::npos; }
+  [[nodiscard]] bool has(std::string_view part) const { return all.find(part) != std::string_view::npos; }
   template <size_t N>
   [[nodiscard]] bool begins_with_any(const std::array<std::string_view, N>& many) const {
     return std::any_of(many.begin(), many.end(), [this](std::string_view it) { return begins(it); });
@@ -169,7 +176,7 @@ bool is_powershell(const Look& look) {
   if (look.begins("using namespace ")) return look.begins("using namespace system") && look.has_any(commands);
   if (look.begins_with_any(beginnings)) return true;
   if (look.begins("function ")) {  // Verb-Noun, which JavaScript cannot have
-    const std::string_view name = std::string_view(look.all).substr(9);
+    const std::string_view name = look.all.substr(9);
     size_t end = 0;
     while (end < name.size() && (is_word(name[end]) || name[end] == '-')) ++end;
     return name.substr(0, end).find('-') != std::string_view::npos;
@@ -247,13 +254,17 @@ void add_marked(const Look& look, FileTypes& types) {
 }  // namespace
 
 void add_text_types(const Prefix& prefix, FileTypes& types) {
-  const auto text = readable(prefix);
-  if (!text) return;
-  if (types.has(FileType::dos)) return;  // "MZ" and the rest readable: whoever builds that means it
+  if (prefix.text(0, 64).find('\0') != std::string_view::npos && !prefix.has(0, "\xff\xfe") &&
+      !prefix.has(0, "\xfe\xff"))
+    return;
+  const std::string text = one_byte_each(prefix);
+  const std::string low = lowered(text);
+  if (low.empty()) return;
   const FileTypes before = types;
-  if (text->starts_with("#!") && !types.has(FileType::amr))
-    types.add(script_of(interpreter_of(std::string_view(*text).substr(2))));
-  const Look look(*text);
+  if (text.starts_with("#!")) types.add(script_of(interpreter_of(std::string_view(text).substr(2))));
+  const size_t begin =
+      static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_space) - text.begin());
+  const Look look{std::string_view(text).substr(begin), std::string_view(low).substr(begin)};
   add_marked(look, types);
   add_markup(look, types);
   const bool is_settled = !(types == before);
