@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -65,4 +67,23 @@ TEST_CASE("which condition covers which") {
   CHECK_FALSE(set({"archive"}).covers(set({"zip"})));  // a docx is a zip, but no archive
   CHECK(set({"archive"}).covers(set({"rar"})));
   CHECK(set({"archive", "image"}).covers(set({"image"})));
+}
+
+TEST_CASE("docs/file-types.md lists every type in its class, and no other") {
+  std::ifstream file("docs/file-types.md");
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  size_t rows = 0;
+  for (size_t i = 0; i < file_type_count; ++i) {
+    const auto type = static_cast<FileType>(i);
+    const size_t section = text.find("\n## " + std::string(to_string(class_of(type))) + "\n");
+    const size_t row = text.find("\n| `" + std::string(to_string(type)) + "` | " + meaning_of(type) + " |", section);
+    CAPTURE(to_string(type));
+    REQUIRE(section != std::string::npos);
+    REQUIRE(row != std::string::npos);
+    CHECK(row < text.find("\n## ", section + 1));
+    ++rows;
+  }
+  size_t written = 0;
+  for (size_t at = 0; (at = text.find("\n| `", at)) != std::string::npos; ++at) ++written;
+  CHECK(written == rows);
 }
