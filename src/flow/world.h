@@ -86,6 +86,8 @@ struct World {
   std::string gathered{};                 // plain bytes on their way to one channel; empty between two calls
   std::vector<std::vector<uint8_t>> spare_outputs{};  // empty, with memory
 
+  std::string host_name{};  // of this machine, for block pages; page.server goes before it
+
   // --- for clients that are configured for a proxy ---
   Lookups* lookups = nullptr;
   std::string via{};  // what we call ourselves in Via (RFC 9110 section 7.6.3), so that a loop is noticed

@@ -98,6 +98,12 @@ bool port_is_free(uint16_t port, const Log& log) {
   return !in_use;
 }
 
+/// Empty when the kernel does not tell.
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
 /// A name that no other gateway has, so that a loop through several is noticed.
 std::string make_via() {
   uint64_t chance = 0;
@@ -265,6 +271,7 @@ bool Daemon::start() {
     options.resolver = &resolver_;
     options.passwords = &passwords_;
     options.via = via;
+    options.host_name = host_name();
     options.log = &log_;
     options.notify = [fd = event_fd_] {
       const uint64_t one = 1;

@@ -87,6 +87,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
     world_.owner = this;
     world_.lookups = this;
     world_.via = worker.options_.via;
+    world_.host_name = worker.options_.host_name;
     world_.on_session_end = [](flow::World& world, flow::Session& session) {
       auto& self = *static_cast<Thread*>(world.owner);
       const flow::Ruling* ruling = session.ruling;

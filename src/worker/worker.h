@@ -62,6 +62,7 @@ class Worker {
     Resolver* resolver = nullptr;
     PasswordChecker* passwords = nullptr;
     std::string via;  // flow::World::via
+    std::string host_name;
     const Log* log = nullptr;
     /// Called in the worker's thread: a report is ready, or the thread is about to end.
     std::function<void()> notify;
