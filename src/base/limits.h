@@ -104,6 +104,14 @@ inline constexpr size_t page_template_bytes_max = 256 * 1024;
 // most the template and 256 x 2 KiB x 6 = 3 MiB; real ones have a dozen macros.
 inline constexpr size_t macros_max = 256;
 inline constexpr size_t macro_value_bytes_max = 2 * 1024;
+// --- rules ----------------------------------------------------------------------------------------------------------
+// One regular expression of rules.toml. Longer ones are lists in disguise: those belong into list files.
+inline constexpr size_t regex_bytes_max = 4096;
+// What RE2 may keep of the automaton of all expressions over one attribute, before it forgets and begins anew. Used only as far as
+// traffic needs it: a few hundred expressions take some MiB.
+inline constexpr int64_t regex_memory_bytes = 64 * 1024 * 1024;
+// One URL in rules.toml or a list. Browsers and servers stop at 2,000 to 32,000 bytes; lists hold at most some hundred.
+inline constexpr size_t url_pattern_bytes_max = 8192;
 
 // --- certificates ---------------------------------------------------------------------------------------------------
 // One certificate in DER. 1,000 names of 60 bytes come to about 64 KB; the largest seen in public are some 30 KB.

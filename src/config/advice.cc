@@ -57,9 +57,8 @@ class Comparison {
   Comparison(const rules::Policy& policy, const RulesReader& rules) : coverage_(policy), rules_(rules) {}
 
   bool covers(const ReadRule& wide, const ReadRule& narrow) const {
-    if (wide.has_excepts) return false;
+    if (!wide.excepts.empty()) return false;
     return std::all_of(wide.when.begin(), wide.when.end(), [&](const RowCondition& condition) {
-      if (condition.shown.slot == Slot::method) return true;
       const RowCondition* other = condition_on(narrow, condition.shown.slot);
       return other != nullptr && covers(condition, *other);
     });
@@ -106,14 +105,14 @@ class Comparison {
           return present(pattern) == present(text);
         });
       case Slot::ja4:
+      case Slot::user:
+      case Slot::mime:
         return any_written(wide, [&](const std::string& pattern) { return covers_word(pattern, text); });
       case Slot::alpn:
       case Slot::tls_version:
       case Slot::method:
-      case Slot::user:
       case Slot::user_agent:
       case Slot::url:
-      case Slot::mime:
       case Slot::file_name:
       case Slot::file_type:
       case Slot::size:
@@ -298,8 +297,9 @@ void advise_of_contradictions(std::span<const ReadRule> table, const RulesReader
 
 void advise(const Config& config, const RulesReader& rules, Problems& problems) {
   const Comparison comparison(*config.policy, rules);
-  for (const std::span<const ReadRule> table :
-       {std::span(rules.tls_rules()), std::span(rules.access_rules())}) {
+  for (const auto kind :
+       {rules::TableKind::bypass, rules::TableKind::access, rules::TableKind::protection, rules::TableKind::tls}) {
+    const std::span<const ReadRule> table(rules.rules(kind));
     advise_of_shadows(table, comparison, problems);
     advise_of_contradictions(table, rules, problems);
   }

@@ -150,15 +150,17 @@ void require_ca(const RulesReader& rules, const Tls& tls, Problems& problems) {
                    "tls.ca_key without tls.ca_cert: name the CA certificate that the key belongs to");
   if (tls.ca_cert || tls.ca_key || !tls.decrypt) return;
   const auto bump = rules.first_bump();
+  const bool for_page = bump && bump->key == "access.https_page";
   if (bump)
-    problems.error(bump->position, fmt::format("{}: \"bump\" needs a CA: name its files in tls.ca_cert and "
+    problems.error(bump->position, fmt::format("{}: {} needs a CA: name its files in tls.ca_cert and "
                                                "tls.ca_key; `sluice ca init` makes one",
-                                               bump->key));
+                                               bump->key, for_page ? "a page inside HTTPS" : "\"bump\""));
 }
 
 void read_http(Section& section, Http& http) {
   section.choice<NonHttp>("non_http", {{"terminate", NonHttp::terminate}, {"tunnel", NonHttp::tunnel}},
                           http.non_http);
+  section.size("hold_limit", 16 << 10, uint64_t{1} << 30, http.hold_limit_bytes);
   section.finish();
 }
 

@@ -126,6 +126,8 @@ struct Explicit {
 
 struct Http {
   NonHttp non_http = NonHttp::terminate;
+  /// What of a body may be kept back until its verdict, for one message. A small one is held whole.
+  uint64_t hold_limit_bytes = uint64_t{1} << 20;
 };
 
 /// [page] (S31).

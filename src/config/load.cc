@@ -22,13 +22,11 @@ constexpr std::array<NotYet, 3> later_tls = {
     {{"roots", "the keys are system_roots = true and extra_roots = [\"FILE\"]"},
      {"crl", "the key is crl_files = [\"FILE\"]"},
      {"ocsp", "a stapled OCSP response is always checked; this version asks no OCSP servers"}}};
-constexpr std::array<NotYet, 5> later_tables = {
-    {{"bypass", "bypass rules exempt traffic from scanning, and this version does not scan yet"},
-     {"protection", "this version does not scan traffic yet"},
-     {"antivirus", "this version does not scan traffic yet"},
+constexpr std::array<NotYet, 3> later_tables = {
+    {{"antivirus", "this version does not scan traffic yet"},
      {"icap", "this version does not scan traffic yet"},
      {"links",
-      "this version does not scan traffic yet; a list of hosts can be blocked with [[access.rules]]"}}};
+      "this version does not scan traffic yet; a list of hosts or URLs can be blocked with [[access.rules]]"}}};
 
 std::vector<uint16_t> read_ports(Section& section, std::string_view key, const Gateway& gateway) {
   std::vector<uint16_t> ports;
@@ -175,7 +173,6 @@ void read_tls(Section& section, RulesReader& rules, rules::PolicyBuilder& builde
   section.boolean("require_sni", tls.require_sni);
   rules.read_tls(section);
   read_bump(section, rules, tls);
-  require_ca(rules, tls, section.problems());
   section.finish(later_tls);
 }
 
@@ -234,9 +231,16 @@ void read_document(const Table& document, const ReadFile& read_file, RulesReader
   read_http(http, config.http);
   Section page = section("page");
   read_page(page, rules, read_file, config.page);
+  Section bypass = section("bypass");
+  rules.read_bypass(bypass);
+  bypass.finish();
   Section access = section("access");
   rules.read_access(access);
   access.finish();
+  Section protection = section("protection");
+  rules.read_protection(protection);
+  protection.finish();
+  require_ca(rules, config.tls, problems);  // access.https_page wants one, too
   Section limits = section("limits");
   read_limits(limits, config.limits);
   Section log = section("log");

@@ -21,27 +21,13 @@ constexpr size_t list_problems_max = 20;
 constexpr size_t interface_bytes_max = 15;  // IFNAMSIZ with its terminator, linux/if.h
 
 constexpr std::string_view why_no_bump = "\"bump\": this version does not decrypt yet; allowed are ";
-constexpr std::string_view why_no_content =
-    "this version decides at the connect event and at the ClientHello, where this is not known; it needs the "
-    "traffic "
-    "inside, which is not read yet";
-constexpr std::string_view why_no_user =
-    "only clients that are configured for a proxy send this; this version has the transparent mode alone";
+constexpr std::array<Slot, rules::slot_count> all_slots = {
+    Slot::client, Slot::destination, Slot::port,      Slot::host,      Slot::sni,  Slot::ech,       Slot::alpn,
+    Slot::tls_version, Slot::ja4,    Slot::schedule,  Slot::method,    Slot::user, Slot::user_agent, Slot::url,
+    Slot::mime,   Slot::file_name,   Slot::file_type, Slot::size,      Slot::direction, Slot::md5,  Slot::sha256};
 
-constexpr std::array<NotYet, 10> later_conditions = {{{"user", why_no_user},
-                                                      {"user_agent", why_no_user},
-                                                      {"url", why_no_content},
-                                                      {"mime", why_no_content},
-                                                      {"file_name", why_no_content},
-                                                      {"file_type", why_no_content},
-                                                      {"size", why_no_content},
-                                                      {"direction", why_no_content},
-                                                      {"md5", why_no_content},
-                                                      {"sha256", why_no_content}}};
-
-constexpr std::array<Slot, 11> all_slots = {
-    Slot::client, Slot::destination, Slot::port, Slot::host,     Slot::sni,   Slot::ech,
-    Slot::alpn,   Slot::tls_version, Slot::ja4,  Slot::schedule, Slot::method};
+// What a TLS rule cannot ask for: it is decided before anything inside is read.
+constexpr uint32_t message_slots = rules::content_slots | rules::bit_of(Slot::direction);
 
 // An address that was meant as one, rather than the name of an interface.
 bool looks_like_address(std::string_view text) {
@@ -180,7 +166,8 @@ std::optional<GroupId> RulesReader::list_group(Slot slot, std::string_view name,
   const GroupId group = builder_.new_group(slot);
   known->second = group;
   const std::string path = path_of(name);
-  if (slot == Slot::host) {
+  const bool of_hosts = slot == Slot::url && rules::form_of(*text) != rules::ListForm::plain;
+  if (slot == Slot::host || of_hosts) {
     read_hosts(group, path, *text, at);
     return group;
   }
@@ -189,7 +176,7 @@ std::optional<GroupId> RulesReader::list_group(Slot slot, std::string_view name,
   rules::read_plain_list(*text, [&](std::string_view entry, uint32_t line, uint32_t column) {
     ++entries;
     std::string error;
-    if (!add_alternative(group, entry, error)) list_problem(path, {line, column}, error, wrong);
+    if (!add_alternative(group, entry, true, error)) list_problem(path, {line, column}, error, wrong);
   });
   if (entries == 0) problems_.warning(at, fmt::format("the list {} is empty: it matches nothing", path));
   return group;
@@ -233,7 +220,7 @@ void RulesReader::entries(Section& section, std::string_view key, std::string_vi
 // --- conditions
 // -------------------------------------------------------------------------------------------------------
 
-bool RulesReader::add_alternative(GroupId group, std::string_view text, std::string& error) {
+bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_list, std::string& error) {
   const auto full = [&](bool fits) {
     if (!fits) error = "the tables are full: all lists together hold at most 4 GiB of names";
     return fits;
@@ -327,10 +314,6 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
       return schedule.has_value();
     }
     case Slot::method:
-      if (text == "CONNECT") return true;
-      error =
-          fmt::format("'{}': this version sees connections alone, so the only method is \"CONNECT\"", text);
-      return false;
     case Slot::user:
     case Slot::user_agent:
     case Slot::url:
@@ -341,7 +324,7 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, std::str
     case Slot::direction:
     case Slot::md5:
     case Slot::sha256:
-      return false;  // later_conditions
+      return add_message_alternative(group, text, in_list, error);
   }
   return false;
 }
@@ -395,7 +378,7 @@ std::vector<GroupId> RulesReader::read_groups(Slot slot, const Value& value, con
   bool all_good = true;
   for (const auto& [text, at] : inline_values) {
     std::string error;
-    if (add_alternative(group, text, error)) {
+    if (add_alternative(group, text, false, error)) {
       written_[group].push_back(text);
     } else {
       problems_.error(at, fmt::format("{}: {}", key, error));
@@ -408,20 +391,26 @@ std::vector<GroupId> RulesReader::read_groups(Slot slot, const Value& value, con
 }
 
 std::vector<rules::RowCondition> RulesReader::read_conditions(const Table& table, const std::string& path,
-                                                              Position position) {
+                                                              Position position, rules::TableKind kind) {
   std::vector<rules::RowCondition> conditions;
   Section section(table, path, position, problems_);
   for (const Slot slot : all_slots) {
     const char* key = rules::to_string(slot);
     const Value* value = section.value(key);
     if (value == nullptr) continue;
+    const Position at = table.find(key)->first.position;
+    if (kind == rules::TableKind::tls && (rules::bit_of(slot) & message_slots) != 0) {
+      problems_.error(at, fmt::format("{}: a TLS rule is decided before anything inside the connection is read; "
+                                      "conditions over it belong into [[access.rules]]",
+                                      section.full(key)));
+      continue;
+    }
     rules::RowCondition condition;
-    condition.shown = {slot, fmt::format("{} = {}", key, value->to_string()),
-                       table.find(key)->first.position};
+    condition.shown = {slot, fmt::format("{} = {}", key, value->to_string()), at};
     condition.groups = read_groups(slot, *value, section.full(key));
     conditions.push_back(std::move(condition));
   }
-  section.finish(later_conditions);
+  section.finish();
   std::sort(conditions.begin(), conditions.end(), [](const auto& a, const auto& b) {
     return std::pair(a.shown.position.line, a.shown.position.column) <
            std::pair(b.shown.position.line, b.shown.position.column);
@@ -466,76 +455,99 @@ void RulesReader::read_action(Section& section, const std::string& path, Positio
                     fmt::format("{}.inspect is only for action = \"bump\": nothing else is decrypted", path));
 }
 
-bool RulesReader::read_rule(const Table& table, const std::string& path, Position position, bool tls,
-                            rules::RuleSource& rule) {
+void RulesReader::read_name(Section& section, const std::string& path, rules::RuleSource& rule) {
+  const std::string* name = section.string("name");
+  if (name == nullptr) return;
+  const Position at = section.value("name")->position;
+  if (name->empty())
+    problems_.error(at, fmt::format("{}.name is empty: leave it out, or give the rule a name for the log", path));
+  if (*name == "default")
+    problems_.error(at, fmt::format("{}.name must not be \"default\": the log calls the table's default so", path));
+  if (!name->empty()) rule.name = *name;
+}
+
+void RulesReader::read_excepts(Section& section, const std::string& path, rules::TableKind kind,
+                               rules::RuleSource& rule) {
+  const Array* excepts = section.array("except");
+  if (excepts == nullptr) return;
+  for (const Value& entry : excepts->values) {
+    const auto* conditions = std::get_if<Table>(&entry.is);
+    if (conditions == nullptr) {
+      problems_.error(entry.position, fmt::format("{}.except must be a list of tables of conditions, as in "
+                                                  "[ {{ client = \"10.20.0.7\" }} ], not of {}",
+                                                  path, entry.type()));
+    } else if (conditions->entries.empty()) {
+      problems_.error(entry.position, fmt::format("{}.except has an entry without conditions, which would "
+                                                  "always hold: the rule could never match",
+                                                  path));
+    } else {
+      rule.excepts.push_back(read_conditions(*conditions, path + ".except", entry.position, kind));
+    }
+  }
+}
+
+// Of a bypass or access rule.
+void RulesReader::read_traffic_action(Section& section, const std::string& path, Position position,
+                                      rules::RuleSource& rule) {
+  rule.action = Action::block;  // the default of a new rule
+  section.choice<Action>("action", {{"allow", Action::peek}, {"block", Action::block}, {"redirect", Action::redirect}},
+                         rule.action);
+  const std::string* to = section.string("to");
+  if (to != nullptr && rule.action != Action::redirect) {
+    problems_.error(section.value("to")->position, fmt::format("{}.to is only for action = \"redirect\"", path));
+  } else if (to != nullptr && !to->starts_with("http://") && !to->starts_with("https://")) {
+    problems_.error(
+        section.value("to")->position,
+        fmt::format("{}.to must be a URL that begins with \"http://\" or \"https://\", not \"{}\"", path, *to));
+  } else if (to == nullptr && rule.action == Action::redirect && section.value("to") == nullptr) {
+    problems_.error(
+        position,
+        fmt::format("{} redirects, but has no `to`: write the URL, as in to = \"https://intranet.example/\"", path));
+  } else if (to != nullptr) {
+    rule.redirect_to = *to;
+  }
+}
+
+void RulesReader::read_threats(Section& section, rules::ThreatActions& threats) {
+  for (size_t i = 0; i < rules::threat_count; ++i) {
+    const auto threat = static_cast<rules::Threat>(i);
+    rules::ThreatAction action = threats.of(threat);
+    section.choice<rules::ThreatAction>(rules::to_string(threat),
+                                        {{"block", rules::ThreatAction::block}, {"skip", rules::ThreatAction::skip}},
+                                        action);
+    threats.set(threat, action);
+  }
+}
+
+bool RulesReader::read_rule(const Table& table, const std::string& path, Position position,
+                            rules::TableKind kind, rules::RuleSource& rule) {
   const size_t errors_before = problems_.errors();
   Section section(table, path, position, problems_);
   rule.position = position;
-  if (const std::string* name = section.string("name")) {
-    if (name->empty())
-      problems_.error(
-          section.value("name")->position,
-          fmt::format("{}.name is empty: leave it out, or give the rule a name for the log", path));
-    if (*name == "default")
-      problems_.error(
-          section.value("name")->position,
-          fmt::format("{}.name must not be \"default\": the log calls the table's default so", path));
-    if (!name->empty()) rule.name = *name;
-  }
+  read_name(section, path, rule);
   if (const Table* when = section.table("when"))
-    rule.when = read_conditions(*when, path + ".when", section.value("when")->position);
-  if (const Array* excepts = section.array("except")) {
-    for (const Value& entry : excepts->values) {
-      const auto* conditions = std::get_if<Table>(&entry.is);
-      if (conditions == nullptr) {
-        problems_.error(entry.position, fmt::format("{}.except must be a list of tables of conditions, as in "
-                                                    "[ {{ client = \"10.20.0.7\" }} ], not of {}",
-                                                    path, entry.type()));
-      } else if (conditions->entries.empty()) {
-        problems_.error(entry.position, fmt::format("{}.except has an entry without conditions, which would "
-                                                    "always hold: the rule could never match",
-                                                    path));
-      } else {
-        rule.excepts.push_back(read_conditions(*conditions, path + ".except", entry.position));
-      }
-    }
+    rule.when = read_conditions(*when, path + ".when", section.value("when")->position, kind);
+  read_excepts(section, path, kind, rule);
+  switch (kind) {
+    case rules::TableKind::tls:
+      read_action(section, path, position, rule);
+      break;
+    case rules::TableKind::bypass:
+    case rules::TableKind::access:
+      read_traffic_action(section, path, position, rule);
+      break;
+    case rules::TableKind::protection:
+      read_threats(section, rule.threats);  // all block, where it says nothing else
+      break;
   }
-  if (tls) {
-    read_action(section, path, position, rule);
-    section.finish();
-  } else {
-    rule.action = Action::block;  // the default of a new rule
-    section.choice<Action>(
-        "action", {{"allow", Action::peek}, {"block", Action::block}, {"redirect", Action::redirect}},
-        rule.action);
-    const std::string* to = section.string("to");
-    if (to != nullptr && rule.action != Action::redirect) {
-      problems_.error(section.value("to")->position,
-                      fmt::format("{}.to is only for action = \"redirect\"", path));
-    } else if (to != nullptr && !to->starts_with("http://") && !to->starts_with("https://")) {
-      problems_.error(
-          section.value("to")->position,
-          fmt::format("{}.to must be a URL that begins with \"http://\" or \"https://\", not \"{}\"", path,
-                      *to));
-    } else if (to == nullptr && rule.action == Action::redirect && section.value("to") == nullptr) {
-      problems_.error(
-          position,
-          fmt::format(
-              "{} redirects, but has no `to`: write the URL, as in to = \"https://intranet.example/\"",
-              path));
-    } else if (to != nullptr) {
-      rule.redirect_to = *to;
-    }
-    section.finish();
-  }
+  section.finish();
   return problems_.errors() == errors_before;
 }
 
-void RulesReader::read_rules(Section& section, bool tls) {
+void RulesReader::read_rules(Section& section, rules::TableKind kind) {
   const Array* array = section.array("rules");
   if (array == nullptr) return;
   std::map<std::string, Position> names;
-  auto& read = tls ? tls_rules_ : access_rules_;
   const std::string path = section.full("rules");
   for (size_t i = 0; i < array->values.size(); ++i) {
     const Value& value = array->values[i];
@@ -546,19 +558,21 @@ void RulesReader::read_rules(Section& section, bool tls) {
       continue;
     }
     rules::RuleSource rule;
-    rule.name = fmt::format("{} rule {}", tls ? "tls" : "access", i + 1);
-    const bool good = read_rule(*table, path, value.position, tls, rule);
+    rule.name = fmt::format("{} rule {}", rules::to_string(kind), i + 1);
+    const bool good = read_rule(*table, path, value.position, kind, rule);
     if (const auto [known, is_new] = names.try_emplace(rule.name, value.position); !is_new)
       problems_.error(
           value.position,
           fmt::format("{}: another rule is called \"{}\", in line {}; the log could not tell them apart",
                       path, rule.name, known->second.line));
     if (!good) continue;
-    read.push_back({rule.name, rule.action, rule.position, rule.when, !rule.excepts.empty()});
-    if (tls)
-      builder_.add_tls_rule(std::move(rule));
-    else
-      builder_.add_access_rule(std::move(rule));
+    read_[static_cast<size_t>(kind)].push_back({rule.name, rule.action, rule.position, rule.when, rule.excepts});
+    switch (kind) {
+      case rules::TableKind::bypass: builder_.add_bypass_rule(std::move(rule)); break;
+      case rules::TableKind::access: builder_.add_access_rule(std::move(rule)); break;
+      case rules::TableKind::protection: builder_.add_protection_rule(std::move(rule)); break;
+      case rules::TableKind::tls: builder_.add_tls_rule(std::move(rule)); break;
+    }
   }
 }
 
@@ -580,8 +594,10 @@ void RulesReader::read_tls(Section& tls) {
         action);
   }
   builder_.set_tls_default(action);
-  read_rules(tls, true);
+  read_rules(tls, rules::TableKind::tls);
 }
+
+void RulesReader::read_bypass(Section& bypass) { read_rules(bypass, rules::TableKind::bypass); }
 
 void RulesReader::read_access(Section& access) {
   bool allows = true;
@@ -589,11 +605,25 @@ void RulesReader::read_access(Section& access) {
   builder_.set_access_default(allows);
   bool https_page = false;
   access.boolean("https_page", https_page);
-  if (https_page)
-    problems_.error(access.value("https_page")->position,
-                    "access.https_page: this version closes the connection instead of showing a page "
-                    "inside HTTPS; write false, or leave it out");
-  read_rules(access, false);
+  builder_.set_https_page(https_page);
+  if (https_page && !first_bump_) first_bump_ = Bump{"access.https_page", access.value("https_page")->position};
+  read_rules(access, rules::TableKind::access);
+}
+
+void RulesReader::read_protection(Section& protection) {
+  rules::ThreatActions threats;
+  threats.set(rules::Threat::encrypted, rules::ThreatAction::skip);
+  threats.set(rules::Threat::macro, rules::ThreatAction::skip);
+  if (const Table* table = protection.table("default")) {
+    protection_at_ = protection.value("default")->position;
+    Section section(*table, protection.full("default"), *protection_at_, problems_);
+    read_threats(section, threats);
+    section.finish();
+  }
+  builder_.set_protection_default(threats);
+  read_rules(protection, rules::TableKind::protection);
+  if (const auto& all = rules(rules::TableKind::protection); !all.empty() && !protection_at_)
+    protection_at_ = all.front().position;
 }
 
 }  // namespace sluice::config

@@ -1,8 +1,10 @@
-// [[tls.rules]] and [[access.rules]]: sections of rules.toml and the lists that they name -> a PolicyBuilder.
+// [[bypass.rules]], [[access.rules]], [[protection.rules]] and [[tls.rules]]: sections of rules.toml and the lists that they name
+// -> a PolicyBuilder.
 //
 // One per load; holds the lists read so far, so that a file named by many rules is read once.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
@@ -25,7 +27,7 @@ struct ReadRule {
   rules::Action action = rules::Action::peek;
   rules::Position position;
   std::vector<rules::RowCondition> when;
-  bool has_excepts = false;
+  std::vector<std::vector<rules::RowCondition>> excepts{};
 };
 
 class RulesReader {
@@ -38,9 +40,11 @@ class RulesReader {
         problems_(problems),
         may_bump_(may_bump) {}
 
-  /// The [tls] and [access] sections: their defaults and rules.
-  void read_tls(Section& tls);
+  /// The sections: their defaults and rules.
+  void read_bypass(Section& bypass);
   void read_access(Section& access);
+  void read_protection(Section& protection);
+  void read_tls(Section& tls);
 
   /// A list of networks outside the rules (gateway.exempt_…), with "@FILE" entries.
   [[nodiscard]] std::vector<Cidr> networks(Section& section, std::string_view key);
@@ -62,22 +66,37 @@ class RulesReader {
   };
   [[nodiscard]] const std::optional<Bump>& first_bump() const { return first_bump_; }
 
-  [[nodiscard]] const std::vector<ReadRule>& tls_rules() const { return tls_rules_; }
-  [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return access_rules_; }
+  [[nodiscard]] const std::vector<ReadRule>& rules(rules::TableKind table) const {
+    return read_[static_cast<size_t>(table)];
+  }
+  [[nodiscard]] const std::vector<ReadRule>& tls_rules() const { return rules(rules::TableKind::tls); }
+  [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return rules(rules::TableKind::access); }
+  /// Where [protection.default] or the first protection rule stands; nullopt when neither is written.
+  [[nodiscard]] const std::optional<rules::Position>& protection_at() const { return protection_at_; }
   /// What an inline group holds, as written; empty for the group of a list file.
   [[nodiscard]] const std::vector<std::string>& written(rules::GroupId group) const;
 
  private:
-  void read_rules(Section& section, bool tls);
+  void read_rules(Section& section, rules::TableKind kind);
   [[nodiscard]] bool read_rule(const Table& table, const std::string& path, rules::Position position,
-                               bool tls, rules::RuleSource& rule);
+                               rules::TableKind kind, rules::RuleSource& rule);
+  void read_name(Section& section, const std::string& path, rules::RuleSource& rule);
+  void read_excepts(Section& section, const std::string& path, rules::TableKind kind, rules::RuleSource& rule);
+  void read_traffic_action(Section& section, const std::string& path, rules::Position position,
+                           rules::RuleSource& rule);
+  void read_threats(Section& section, rules::ThreatActions& threats);
   [[nodiscard]] std::vector<rules::RowCondition> read_conditions(const Table& table, const std::string& path,
-                                                                 rules::Position position);
+                                                                 rules::Position position,
+                                                                 rules::TableKind kind);
   [[nodiscard]] std::vector<rules::GroupId> read_groups(rules::Slot slot, const Value& value,
                                                         const std::string& key);
 
   /// One alternative, inline or from a list; false with `error` set when it is not one.
-  [[nodiscard]] bool add_alternative(rules::GroupId group, std::string_view text, std::string& error);
+  [[nodiscard]] bool add_alternative(rules::GroupId group, std::string_view text, bool in_list, std::string& error);
+  /// The same for what only requests and responses have (message_conditions.cc). `in_list`: from a list file.
+  [[nodiscard]] bool add_message_alternative(rules::GroupId group, std::string_view text, bool in_list,
+                                             std::string& error);
+  [[nodiscard]] bool add_url(rules::GroupId group, std::string_view text, bool in_list, std::string& error);
   [[nodiscard]] std::optional<rules::GroupId> list_group(rules::Slot slot, std::string_view name,
                                                          rules::Position at);
   void read_action(Section& section, const std::string& path, rules::Position position,
@@ -97,8 +116,8 @@ class RulesReader {
   std::map<std::pair<rules::Slot, std::string>, std::optional<rules::GroupId>> lists_;
   std::map<std::pair<rules::Slot, std::string>, rules::GroupId> inline_groups_;
   std::map<rules::GroupId, std::vector<std::string>> written_;
-  std::vector<ReadRule> tls_rules_;
-  std::vector<ReadRule> access_rules_;
+  std::array<std::vector<ReadRule>, 4> read_;  // by TableKind
+  std::optional<rules::Position> protection_at_;
 };
 
 }  // namespace sluice::config

@@ -5,7 +5,7 @@
 namespace sluice::rules {
 namespace {
 
-// `allow` of an access rule is kept as Action::peek: go on.
+// `allow` of a bypass or access rule is kept as Action::peek: go on.
 Action access_action(const Policy& policy, RuleIndex rule) {
   if (rule == rule_default) return policy.access_default_allows() ? Action::peek : Action::block;
   return policy.access_rules()[static_cast<size_t>(rule)].action;
@@ -16,12 +16,71 @@ Action tls_action(const Policy& policy, RuleIndex rule) {
   return policy.tls_rules()[static_cast<size_t>(rule)].action;
 }
 
-// Access rules once nothing more will become known; where they allow, `tls` is what remains to be done.
+Decision undecided(const Policy& policy, Needs needs) {
+  Decision decision;
+  decision.pending = true;
+  decision.needs = needs;
+  decision.threats = policy.protection_default();
+  return decision;
+}
+
+// The last stage, of what nothing forbids. It does not keep a message waiting: what is done with a threat is asked when there is
+// one, and then all is known.
+void read_protection(const Policy& policy, const Evaluator& evaluator, bool settled, Decision& decision) {
+  const Evaluator::Match match = evaluator.first(TableKind::protection, settled);
+  if (match.unknown) return;
+  decision.protection_rule = match.rule;
+  if (match.rule != rule_default) decision.threats = policy.protection_rules()[static_cast<size_t>(match.rule)].threats;
+}
+
+enum class Early : uint8_t {
+  no,
+  // What cannot be decided may only block, and so does what follows: then nothing more has to be known.
+  block,
+};
+
+// Bypass, access, protection (S22): pending when a rule cannot be decided that the answer hangs on.
+Decision read_stages(const Policy& policy, const Evaluator& evaluator, bool settled, Early early) {
+  Decision decision;
+  decision.threats = policy.protection_default();
+  Evaluator::Unknowns unknowns;
+  const auto read = [&](TableKind table) {
+    if (early == Early::block) return evaluator.first_certain(table, settled, unknowns);
+    const Evaluator::Match match = evaluator.first(table, settled);
+    unknowns.any = match.unknown;
+    unknowns.only_block = false;
+    return match;
+  };
+  const auto hangs_on = [&](Action action) {
+    return unknowns.any && !(unknowns.only_block && action == Action::block);
+  };
+  const Evaluator::Match bypass = read(TableKind::bypass);
+  if (bypass.rule != rule_default) {
+    const Action action = policy.bypass_rules()[static_cast<size_t>(bypass.rule)].action;
+    if (hangs_on(action)) return undecided(policy, unknowns.needs);
+    decision.action = action;
+    decision.bypass_rule = bypass.rule;
+    decision.scan = action != Action::peek;
+    return decision;
+  }
+  if (hangs_on(Action::block)) return undecided(policy, unknowns.needs);  // whatever the access rules say
+
+  const Evaluator::Match access = read(TableKind::access);
+  decision.action = access_action(policy, access.rule);
+  if (hangs_on(decision.action)) return undecided(policy, unknowns.needs);
+  decision.access_rule = access.rule;
+  if (decision.action == Action::peek) read_protection(policy, evaluator, settled, decision);
+  return decision;
+}
+
+bool refuses(const Decision& decision) { return decision.action != Action::peek; }
+
+// The stages of a CONNECT once nothing more will become known; where they allow, `tls` is what remains to be done.
 Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, RuleIndex tls_rule) {
-  const RuleIndex access_rule = evaluator.first_access(true).rule;
-  const Action access = access_action(policy, access_rule);
-  if (access != Action::peek) return {.action = access, .tls_rule = tls_rule, .access_rule = access_rule};
-  return {.action = tls, .tls_rule = tls_rule, .access_rule = access_rule};
+  Decision decision = read_stages(policy, evaluator, true, Early::no);
+  decision.tls_rule = tls_rule;
+  if (!refuses(decision)) decision.action = tls;
+  return decision;
 }
 
 }  // namespace
@@ -29,34 +88,39 @@ Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, Ru
 Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts) {
   evaluator.evaluate(facts);
 
-  const Evaluator::Match access = evaluator.first_access(false);
-  if (!access.unknown) {
-    const Action action = access_action(policy, access.rule);
-    if (action != Action::peek) return {.action = action, .access_rule = access.rule};
-  }
+  const Decision stages = read_stages(policy, evaluator, false, Early::no);
+  if (!stages.pending && refuses(stages)) return stages;
 
-  // Where no ClientHello will be read, access rules that wait for one are read again without it: S1, S3.
+  // Where no ClientHello will be read, rules that wait for one are read again without it: S1, S3.
   if (!policy.decrypt()) return settle(policy, evaluator, Action::tunnel, rule_none);
-  const Evaluator::Match tls = evaluator.first_tls(false);
+  const Evaluator::Match tls = evaluator.first(TableKind::tls, false);
   if (!tls.unknown && tls_action(policy, tls.rule) == Action::tunnel)
     return settle(policy, evaluator, Action::tunnel, tls.rule);
   return {};
 }
 
-Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
+Decision decide_http_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
   evaluator.evaluate(facts);
-  if (last) return settle(policy, evaluator, Action::peek, rule_none);
-  const Evaluator::Match access = evaluator.first_access(false);
-  if (access.unknown) return {};
-  const Action action = access_action(policy, access.rule);
-  return {.action = action, .access_rule = action == Action::peek ? rule_none : access.rule};
+  Decision decision = read_stages(policy, evaluator, last, Early::no);
+  if (last || refuses(decision)) return decision;
+  return {};  // the requests are judged one by one
 }
 
 Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts) {
   evaluator.evaluate(facts);
   if (!policy.decrypt()) return settle(policy, evaluator, Action::tunnel, rule_none);
-  const RuleIndex tls = evaluator.first_tls(true).rule;
+  const RuleIndex tls = evaluator.first(TableKind::tls, true).rule;
   return settle(policy, evaluator, tls_action(policy, tls), tls);
+}
+
+Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
+  evaluator.evaluate(facts);
+  return read_stages(policy, evaluator, last, Early::block);
+}
+
+bool is_reread(const Policy& policy, const Evaluator& evaluator, const Decision& decision) {
+  if (decision.action == Action::tunnel) return true;
+  return refuses(decision) && read_stages(policy, evaluator, false, Early::no).pending;
 }
 
 }  // namespace sluice::rules

@@ -10,9 +10,13 @@
 namespace sluice::rules {
 
 [[nodiscard]] Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts);
-/// Plain HTTP and requests inside a bumped connection: access rules only. `last`: nothing more will become known.
-/// block, redirect, or peek for "not forbidden".
-[[nodiscard]] Decision decide_access(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last);
+/// The connect event of plain HTTP. `last`: nothing more will become known. block, redirect, or peek for "not forbidden".
+[[nodiscard]] Decision decide_http_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last);
 [[nodiscard]] Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts);
+/// A request or a response.
+[[nodiscard]] Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last);
+
+/// Whether access rules that waited for a hello were read again without one, at a connect event with this decision.
+[[nodiscard]] bool is_reread(const Policy& policy, const Evaluator& evaluator, const Decision& decision);
 
 }  // namespace sluice::rules

@@ -5,15 +5,24 @@
 namespace sluice::rules {
 namespace {
 
-constexpr uint32_t bit_of(Slot slot) { return 1u << static_cast<unsigned>(slot); }
-constexpr uint32_t hello_slots = bit_of(Slot::sni) | bit_of(Slot::ech) | bit_of(Slot::alpn) |
-                                 bit_of(Slot::tls_version) | bit_of(Slot::ja4);
-
 bool test(std::span<const uint64_t> words, uint32_t bit) { return (words[bit / 64] >> (bit % 64) & 1) != 0; }
 
 bool same_minute(const LocalTime& a, const LocalTime& b) {
   return a.minute == b.minute && a.day == b.day && a.month == b.month && a.year == b.year &&
          a.weekday == b.weekday;
+}
+
+template <class Each>
+void for_each_slot(uint32_t slots, Each&& each) {
+  for (; slots != 0; slots &= slots - 1) each(static_cast<Slot>(__builtin_ctz(slots)));
+}
+
+/// "192.0.2.1", "2001:db8::1", "[2001:db8::1]"; hardly any name comes so far as the parser.
+std::optional<IpAddress> address_literal(std::string_view host) {
+  if (host.empty()) return std::nullopt;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const bool may_be = host.find(':') != std::string_view::npos || (!host.empty() && host.back() >= '0' && host.back() <= '9');
+  return may_be ? IpAddress::parse(host) : std::nullopt;
 }
 
 }  // namespace
@@ -24,15 +33,17 @@ Evaluator::Evaluator(const Policy& policy)
       slots_(slot_count * words_),
       yes_(words_),
       maybe_(words_),
+      possible_hosts_(words_),
+      possible_urls_(words_),
+      possible_sizes_(words_),
       schedule_rows_(words_) {}
 
-void Evaluator::hold_group(uint32_t group) {
-  const std::span<uint64_t> held = rows(policy_->group_slots_[group]);
+void Evaluator::add_rows(uint32_t group, std::span<uint64_t> to) const {
   if (const uint32_t set = policy_->group_sets_[group]; set != Policy::no_row_set) {
-    for (size_t i = 0; i < words_; ++i) held[i] |= policy_->row_sets_[set + i];
+    for (size_t i = 0; i < words_; ++i) to[i] |= policy_->row_sets_[set + i];
     return;
   }
-  for (const uint32_t row : policy_->rows_of(group)) held[row / 64] |= uint64_t{1} << (row % 64);
+  for (const uint32_t row : policy_->rows_of(group)) to[row / 64] |= uint64_t{1} << (row % 64);
 }
 
 void Evaluator::hold(SetId groups) {
@@ -40,12 +51,18 @@ void Evaluator::hold(SetId groups) {
 }
 
 void Evaluator::hold_texts(const Policy::Texts& texts, std::string_view text) {
-  if (texts.empty() || text.empty() || text.size() > NameTable::name_bytes_max) return;
-  if (!texts.exact.empty()) hold(texts.exact.find(policy_->hash_.of(text), text));
+  if (texts.empty() || text.empty()) return;
+  if (!texts.exact.empty() && text.size() <= NameTable::name_bytes_max)
+    hold(texts.exact.find(policy_->hash_.of(text), text));
   for (const uint8_t length : texts.prefix_lengths) {
     if (length > text.size()) break;
     const std::string_view front = text.substr(0, length);
     hold(texts.prefixes.find(policy_->hash_.of(front), front));
+  }
+  for (const uint8_t length : texts.suffix_lengths) {
+    if (length > text.size()) break;
+    const std::string_view back = text.substr(text.size() - length);
+    hold(texts.suffixes.find(policy_->hash_.of(back), back));
   }
 }
 
@@ -64,74 +81,234 @@ void Evaluator::hold_schedules(const LocalTime& now) {
 
 void Evaluator::evaluate(const Facts& facts) {
   const Policy& policy = *policy_;
-  for (uint32_t slots = policy.slots_used_; slots != 0; slots &= slots - 1) {
-    const auto slot = static_cast<Slot>(__builtin_ctz(slots));
+  const bool is_message = facts.event == Event::request || facts.event == Event::response;
+  evaluated_ = policy.slots_used_ & (is_message ? ~uint32_t{0} : ~content_slots);
+  unknown_ = 0;
+  unreadable_ = is_message && facts.content.unreadable;
+  for_each_slot(evaluated_, [&](Slot slot) {
     const auto without = policy.rows_without(slot);
     std::copy(without.begin(), without.end(), rows(slot).begin());
-  }
-  const auto uses = [&](Slot slot) { return (policy.slots_used_ & bit_of(slot)) != 0; };
+  });
+  read_connection(facts);
+  read_names(facts);
+  read_hello(facts);
+  if (uses(Slot::method)) hold_texts(policy.methods_, facts.method);
+  if (uses(Slot::direction)) hold(facts.event == Event::response ? policy.responses_ : policy.requests_);
+  if (uses(Slot::user) || uses(Slot::user_agent)) read_user(facts);
+  if (uses(Slot::url)) read_url(facts, is_message);
+  if ((evaluated_ & content_slots) != 0) read_content(facts);
+  combine(is_message);
+}
 
-  // The connect event's attributes. An interface that the kernel did not tell is never known: nothing holds.
+// The connect event's attributes. An interface that the kernel did not tell is never known: nothing holds.
+void Evaluator::read_connection(const Facts& facts) {
+  const Policy& policy = *policy_;
   if (uses(Slot::client)) {
     policy.clients_.find(facts.client, policy.sets_, [&](uint32_t group) { hold_group(group); });
     hold_texts(policy.interfaces_, facts.interface);
   }
-  if (uses(Slot::destination) || uses(Slot::host))
-    policy.destinations_.find(facts.destination.address, policy.sets_,
-                              [&](uint32_t group) { hold_group(group); });
   if (uses(Slot::port)) {
     const auto& starts = policy.ports_.starts;
     const auto after = std::upper_bound(starts.begin(), starts.end(), uint32_t{facts.destination.port});
     if (after != starts.begin()) hold(policy.ports_.sets[static_cast<size_t>(after - starts.begin()) - 1]);
   }
   if (uses(Slot::schedule)) hold_schedules(facts.now);
+}
 
-  unknown_ = 0;
-  if (facts.host_known == Known::yes && uses(Slot::host))
+// Destination, host, and the url patterns that are hosts.
+void Evaluator::read_names(const Facts& facts) {
+  const Policy& policy = *policy_;
+  const bool names = uses(Slot::host) || uses(Slot::url);
+  if (!names && !uses(Slot::destination)) return;
+  const bool is_message = facts.event == Event::request || facts.event == Event::response;
+  if (facts.destination_known == Known::yes)
+    policy.destinations_.find(facts.destination.address, policy.sets_,
+                              [&](uint32_t group) { hold_group(group); });
+  if (facts.host_known == Known::yes && names) {
     policy.hosts_.find(facts.host, policy.sets_, [&](uint32_t group) { hold_group(group); });
-  if (facts.host_known == Known::not_yet) unknown_ |= bit_of(Slot::host);
-
-  if (facts.hello_known == Known::not_yet) unknown_ |= hello_slots;
-  if (facts.hello_known == Known::yes) {
-    hold(facts.sni_present ? policy.sni_.present : policy.sni_.absent);
-    hold(facts.ech_present ? policy.ech_.present : policy.ech_.absent);
-    if (uses(Slot::alpn))
-      for (const std::string& protocol : facts.alpn) hold_texts(policy.alpn_, protocol);
-    for (const auto& known : policy.versions_)
-      if (std::find(facts.tls_versions.begin(), facts.tls_versions.end(), known.version) !=
-          facts.tls_versions.end())
-        hold(known.groups);
-    if (uses(Slot::ja4)) hold_texts(policy.ja4_, facts.ja4);
+    // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one is no address.)
+    if (is_message || facts.mode == Mode::explicit_proxy)
+      if (const auto address = address_literal(facts.host))
+        policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
+          if (policy.group_slots_[group] != Slot::destination) hold_group(group);
+        });
   }
+  const bool host = facts.host_known == Known::not_yet;
+  const bool destination = facts.destination_known == Known::not_yet;
+  if (destination) set_unknown(Slot::destination);
+  if (!host && !destination) return;
+  set_host_unknown(Slot::host, policy.host_rows_, host, destination, possible_hosts_);
+  set_host_unknown(Slot::url, policy.url_rows_, host, destination, possible_urls_);
+}
 
-  std::fill(yes_.begin(), yes_.end(), ~uint64_t{0});
-  std::fill(maybe_.begin(), maybe_.end(), ~uint64_t{0});
-  for (uint32_t slots = policy.slots_used_; slots != 0; slots &= slots - 1) {
-    const auto slot = static_cast<Slot>(__builtin_ctz(slots));
+// A condition of addresses alone is not unknown because the host is, nor one of names because the address is.
+void Evaluator::set_host_unknown(Slot slot, const Policy::HostRows& hosts, bool host, bool destination,
+                                 std::vector<uint64_t>& both) {
+  if (host && destination) {
+    for (size_t i = 0; i < words_; ++i) both[i] = hosts.naming_hosts[i] | hosts.naming_networks[i];
+    set_unknown(slot, &both);
+  } else {
+    set_unknown(slot, host ? &hosts.naming_hosts : &hosts.naming_networks);
+  }
+}
+
+void Evaluator::read_hello(const Facts& facts) {
+  const Policy& policy = *policy_;
+  if (facts.hello_known == Known::not_yet) for_each_slot(hello_slots, [&](Slot slot) { set_unknown(slot); });
+  if (facts.hello_known != Known::yes) return;
+  hold(facts.sni_present ? policy.sni_.present : policy.sni_.absent);
+  hold(facts.ech_present ? policy.ech_.present : policy.ech_.absent);
+  if (uses(Slot::alpn))
+    for (const std::string& protocol : facts.alpn) hold_texts(policy.alpn_, protocol);
+  for (const auto& known : policy.versions_)
+    if (std::find(facts.tls_versions.begin(), facts.tls_versions.end(), known.version) !=
+        facts.tls_versions.end())
+      hold(known.groups);
+  if (uses(Slot::ja4)) hold_texts(policy.ja4_, facts.ja4);
+}
+
+void Evaluator::read_user(const Facts& facts) {
+  const Policy& policy = *policy_;
+  if (facts.user_known == Known::not_yet) set_unknown(Slot::user);
+  if (facts.user_known == Known::yes) hold_texts(policy.users_, facts.user);
+  if (facts.user_agent_known == Known::not_yet) set_unknown(Slot::user_agent);
+  if (facts.user_agent_known == Known::yes)
+    policy.user_agents_.find(facts.user_agent, regex_scratch_, [&](SetId groups) { hold(groups); });
+}
+
+// Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as they have no path.
+void Evaluator::read_url(const Facts& facts, bool is_message) {
+  const Policy& policy = *policy_;
+  UrlParts url;
+  const auto take = [&](SetId groups) { hold(groups); };
+  if (is_message) {
+    if (UrlParts::split(facts.url, url)) policy.urls_.find(url, policy.hash_, policy.sets_, take);
+    if (!facts.url.empty()) policy.url_regexes_.find(facts.url, regex_scratch_, take);
+  } else if (facts.host_known == Known::yes) {
+    url.host = facts.host;
+    url.port = facts.destination.port;
+    policy.urls_.find(url, policy.hash_, policy.sets_, take);
+  }
+}
+
+void Evaluator::read_content(const Facts& facts) {
+  const Policy& policy = *policy_;
+  const Content& content = facts.content;
+  if (uses(Slot::mime)) hold_texts(policy.mimes_, facts.mime);
+  if (uses(Slot::file_name)) read_file_names(facts);
+  if (uses(Slot::file_type)) {
+    if (content.type_known == Known::not_yet) set_unknown(Slot::file_type);
+    if (content.type_known == Known::yes && content.types != nullptr) read_types(*content.types);
+  }
+  if (uses(Slot::size)) read_size(content);
+  if (content.hashes_known == Known::not_yet) {
+    set_unknown(Slot::md5);
+    set_unknown(Slot::sha256);
+  } else if (content.hashes_known == Known::yes && content.has_hashes) {
+    const auto look_up = [&](const NameTable& table, std::span<const uint8_t> hash) {
+      if (table.empty()) return;
+      const std::string_view bytes(reinterpret_cast<const char*>(hash.data()), hash.size());
+      hold(table.find(policy.hash_.of(bytes), bytes));
+    };
+    look_up(policy.md5_, content.md5);
+    look_up(policy.sha256_, content.sha256);
+  }
+}
+
+// Windows leaves dots and spaces at the end of a name away, so "setup.exe." is setup.exe. Of a long name both ends are read.
+void Evaluator::read_file_names(const Facts& facts) {
+  constexpr size_t end_bytes = NameTable::name_bytes_max;
+  for (std::string_view name : facts.file_names) {
+    while (!name.empty() && (name.back() == '.' || name.back() == ' ')) name.remove_suffix(1);
+    if (name.empty()) continue;
+    std::array<char, 2 * end_bytes + 1> lower;
+    const std::string_view front = name.size() <= 2 * end_bytes ? name : name.substr(0, end_bytes);
+    const std::string_view back = name.substr(name.size() - std::min(name.size() - front.size(), end_bytes));
+    size_t bytes = 0;
+    for (const std::string_view part : {front, back}) {
+      // Between the ends of a name that is cut stands a byte that no pattern holds, so that none matches over the cut.
+      if (part.data() == back.data() && !back.empty()) lower[bytes++] = '\0';
+      for (const char c : part) lower[bytes++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    hold_texts(policy_->file_names_, {lower.data(), bytes});
+    policy_->file_name_regexes_.find(name, regex_scratch_, [&](SetId groups) { hold(groups); });
+  }
+}
+
+// As FileTypeSet::matches: a type by name is also met as the container of another, a class is not.
+void Evaluator::read_types(const FileTypes& types) {
+  FileTypes containers;
+  types.for_each([&](FileType type) {
+    hold(policy_->file_types_[static_cast<size_t>(type)]);
+    if (container_of(type) != type) containers.add(container_of(type));
+  });
+  types.for_each([&](FileType type) {
+    if (!containers.has(type)) hold(policy_->file_classes_[static_cast<size_t>(class_of(type))]);
+  });
+}
+
+void Evaluator::read_size(const Content& content) {
+  constexpr uint64_t no_bound = ~uint64_t{0};
+  if (content.size_known == Known::yes) {
+    for (const auto& range : policy_->sizes_)
+      if (range.least <= content.size && content.size <= range.most) hold(range.groups);
+    return;
+  }
+  if (content.size_known == Known::never) return;
+  std::fill(possible_sizes_.begin(), possible_sizes_.end(), 0);
+  for (const auto& range : policy_->sizes_) {
+    if (content.size_at_least > range.most) continue;  // outgrown
+    if (content.size_at_least >= range.least && range.most == no_bound) {
+      hold(range.groups);
+    } else {
+      for (const uint32_t group : policy_->sets_.of(range.groups)) add_rows(group, possible_sizes_);
+    }
+  }
+  set_unknown(Slot::size, &possible_sizes_);
+}
+
+void Evaluator::combine(bool is_message) {
+  if (is_message) {
+    std::fill(yes_.begin(), yes_.end(), ~uint64_t{0});
+  } else {
+    std::copy(policy_->connect_rows_.begin(), policy_->connect_rows_.end(), yes_.begin());
+  }
+  std::copy(yes_.begin(), yes_.end(), maybe_.begin());
+  for_each_slot(evaluated_, [&](Slot slot) {
     const auto held = rows(slot);
     if (!unknown(slot)) {
       for (size_t i = 0; i < words_; ++i) {
         yes_[i] &= held[i];
         maybe_[i] &= held[i];
       }
-    } else {
-      for (size_t i = 0; i < words_; ++i) yes_[i] &= held[i];
-      if (slot == Slot::host)  // a host condition of addresses alone is not unknown
-        for (size_t i = 0; i < words_; ++i) maybe_[i] &= held[i] | policy.rows_naming_hosts_[i];
+      return;
     }
-  }
+    for (size_t i = 0; i < words_; ++i) yes_[i] &= held[i];
+    if (const uint64_t* const possible = possible_[static_cast<size_t>(slot)])
+      for (size_t i = 0; i < words_; ++i) maybe_[i] &= held[i] | possible[i];
+  });
 }
 
 Truth Evaluator::condition(uint32_t row, Slot slot) const {
-  if ((policy_->slots_used_ & bit_of(slot)) == 0) return Truth::yes;
+  if (!uses(slot)) return Truth::yes;
+  if ((evaluated_ & bit_of(slot)) == 0) return test(policy_->rows_without(slot), row) ? Truth::yes : Truth::no;
   if (test(std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_), row)) return Truth::yes;
-  if (!unknown(slot) || (slot == Slot::host && !test(policy_->rows_naming_hosts_, row))) return Truth::no;
-  return Truth::unknown;
+  if (!unknown(slot)) return Truth::no;
+  const uint64_t* const possible = possible_[static_cast<size_t>(slot)];
+  return possible == nullptr || test({possible, words_}, row) ? Truth::unknown : Truth::no;
 }
 
 Truth Evaluator::row(uint32_t row) const {
   if (test(yes_, row)) return Truth::yes;
   return test(maybe_, row) ? Truth::unknown : Truth::no;
+}
+
+bool Evaluator::only_content_is_unknown(uint32_t row) const {
+  constexpr uint32_t decoded = bit_of(Slot::file_type) | bit_of(Slot::md5) | bit_of(Slot::sha256);
+  bool only = true;
+  for_each_slot(evaluated_ & unknown_ & ~decoded,
+                [&](Slot slot) { only = only && condition(row, slot) != Truth::unknown; });
+  return only;
 }
 
 Truth Evaluator::rule(const Rule& rule, bool settled) const {
@@ -148,20 +325,57 @@ Truth Evaluator::rule(const Rule& rule, bool settled) const {
         break;
     }
   }
-  return settled && truth == Truth::unknown ? Truth::no : truth;
+  if (!settled || truth != Truth::unknown) return truth;
+  // Content that cannot be read: what a rule forbids is not let through unseen.
+  return unreadable_ && rule.action == Action::block && only_content_is_unknown(rule.row) ? Truth::yes : Truth::no;
 }
 
-Evaluator::Match Evaluator::first(const Policy::Table& table, bool settled) const {
-  const std::vector<uint64_t>& candidates = settled ? yes_ : maybe_;
+Needs Evaluator::needs_of(const Rule& rule) const {
+  Needs needs = needs_nothing;
+  const auto add = [&](uint32_t row) {
+    const auto is_unknown = [&](Slot slot) { return unknown(slot) && condition(row, slot) == Truth::unknown; };
+    if (is_unknown(Slot::file_type)) needs |= needs_prefix;
+    if (is_unknown(Slot::md5) || is_unknown(Slot::sha256)) needs |= needs_whole_body;
+    if (is_unknown(Slot::size)) needs |= needs_size;
+    if (is_unknown(Slot::destination) || is_unknown(Slot::host)) needs |= needs_destination;
+  };
+  if (row(rule.row) == Truth::unknown) add(rule.row);
+  for (uint32_t i = 0; i < rule.excepts_count; ++i)
+    if (row(rule.excepts_first + i) == Truth::unknown) add(rule.excepts_first + i);
+  return needs;
+}
+
+const Policy::Table& Evaluator::table_of(TableKind table) const {
+  switch (table) {
+    case TableKind::bypass:
+      return policy_->bypass_;
+    case TableKind::access:
+      return policy_->access_;
+    case TableKind::protection:
+      return policy_->protection_;
+    case TableKind::tls:
+      return policy_->tls_;
+  }
+  return policy_->tls_;
+}
+
+Evaluator::Match Evaluator::first(TableKind kind, bool settled, Unknowns* unknowns) const {
+  const Policy::Table& table = table_of(kind);
+  const std::vector<uint64_t>& candidates = settled && !unreadable_ ? yes_ : maybe_;
   for (size_t word = 0; word < table.words; ++word) {
     for (uint64_t bits = candidates[table.first_word + word]; bits != 0; bits &= bits - 1) {
       const size_t index = word * 64 + static_cast<size_t>(__builtin_ctzll(bits));
       if (index >= table.rules.size()) break;
-      switch (rule(table.rules[index], settled)) {
+      const Rule& candidate = table.rules[index];
+      switch (rule(candidate, settled)) {
         case Truth::yes:
           return {static_cast<RuleIndex>(index), false};
         case Truth::unknown:
-          return {static_cast<RuleIndex>(index), true};
+          if (unknowns == nullptr) return {static_cast<RuleIndex>(index), true};
+          unknowns->any = true;
+          unknowns->only_block = unknowns->only_block && candidate.action == Action::block;
+          unknowns->needs |= needs_of(candidate);
+          break;
         case Truth::no:
           break;
       }

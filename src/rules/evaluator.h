@@ -1,9 +1,11 @@
 // Evaluator: which rows of a Policy hold for some Facts. The one place in which conditions are evaluated;
 // Judge asks it for verdicts and explain() for reasons.
 //
-// Owns the scratch memory of an evaluation; belongs to one thread. evaluate() allocates nothing.
+// Owns the scratch memory of an evaluation; belongs to one thread. evaluate() allocates nothing, except inside RE2 where a rule
+// has a regular expression.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,33 +31,75 @@ class Evaluator {
     bool unknown = false;        // an unknown was met at `rule` before any match
   };
   /// The first rule of a table that matches. `settled`: nothing more will become known, so what is unknown is
-  /// never known, and such a condition does not hold.
-  [[nodiscard]] Match first_tls(bool settled) const { return first(policy_->tls_, settled); }
-  [[nodiscard]] Match first_access(bool settled) const { return first(policy_->access_, settled); }
+  /// never known, and such a condition does not hold; but see Content::unreadable.
+  [[nodiscard]] Match first(TableKind table, bool settled) const { return first(table, settled, nullptr); }
+
+  /// What was met above the rule that certainly matches.
+  struct Unknowns {
+    bool any = false;
+    bool only_block = true;  // each of them would block
+    Needs needs = needs_nothing;
+  };
+  /// The same, but reads past rules that cannot be decided: adds them to `unknowns`, and goes on to the first that certainly
+  /// matches.
+  [[nodiscard]] Match first_certain(TableKind table, bool settled, Unknowns& unknowns) const {
+    return first(table, settled, &unknowns);
+  }
   /// The same question for one rule.
   [[nodiscard]] Truth rule(const Rule& rule, bool settled) const;
 
  private:
-  [[nodiscard]] Match first(const Policy::Table& table, bool settled) const;
+  [[nodiscard]] const Policy::Table& table_of(TableKind table) const;
+  [[nodiscard]] Match first(TableKind table, bool settled, Unknowns* unknowns) const;
+  [[nodiscard]] Needs needs_of(const Rule& rule) const;
+  [[nodiscard]] bool only_content_is_unknown(uint32_t row) const;
+
+  void read_connection(const Facts& facts);
+  void read_names(const Facts& facts);
+  void read_hello(const Facts& facts);
+  void read_user(const Facts& facts);
+  void read_url(const Facts& facts, bool is_message);
+  void read_content(const Facts& facts);
+  void read_file_names(const Facts& facts);
+  void read_types(const FileTypes& types);
+  void read_size(const Content& content);
+  void combine(bool is_message);
+
   void hold(SetId groups);
-  void hold_group(uint32_t group);
+  void hold_group(uint32_t group) { add_rows(group, rows(policy_->group_slots_[group])); }
+  void add_rows(uint32_t group, std::span<uint64_t> to) const;
   void hold_texts(const Policy::Texts& texts, std::string_view text);
   void hold_schedules(const LocalTime& now);
   [[nodiscard]] std::span<uint64_t> rows(Slot slot) {
     return std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_);
   }
-  [[nodiscard]] bool unknown(Slot slot) const { return (unknown_ >> static_cast<unsigned>(slot) & 1) != 0; }
+  [[nodiscard]] bool uses(Slot slot) const { return policy_->uses(slot); }
+  [[nodiscard]] bool unknown(Slot slot) const { return (unknown_ & bit_of(slot)) != 0; }
+  /// Of a slot that is unknown: only rows in `possible` are (null: all).
+  void set_unknown(Slot slot, const std::vector<uint64_t>* possible = nullptr) {
+    unknown_ |= bit_of(slot);
+    possible_[static_cast<size_t>(slot)] = possible == nullptr ? nullptr : possible->data();
+  }
+  void set_host_unknown(Slot slot, const Policy::HostRows& rows, bool host, bool destination,
+                        std::vector<uint64_t>& both);
 
   const Policy* policy_;
   size_t words_;
+  uint32_t evaluated_ = 0;       // bit per slot that the event has; of the others no condition holds
   uint32_t unknown_ = 0;         // bit per slot whose attribute is not known yet
+  bool unreadable_ = false;
   std::vector<uint64_t> slots_;  // per slot: rows whose condition on it holds, or that have none
   std::vector<uint64_t> yes_;    // rows of which every condition holds
   std::vector<uint64_t> maybe_;  // … or is unknown
+  std::array<const uint64_t*, slot_count> possible_{};
+  std::vector<uint64_t> possible_hosts_;  // what possible_ points to where the policy has no such rows
+  std::vector<uint64_t> possible_urls_;
+  std::vector<uint64_t> possible_sizes_;
   std::vector<uint64_t>
       schedule_rows_;  // of slot schedule, at scheduled_at_: the answer changes once a minute at most
   LocalTime scheduled_at_;
   bool scheduled_ = false;
+  std::vector<int> regex_scratch_;
 };
 
 }  // namespace sluice::rules

@@ -25,43 +25,102 @@ std::string version_name(uint16_t version) {
   }
 }
 
-bool comes_with_hello(Slot slot) {
+bool is_message(const Facts& facts) { return facts.event == Event::request || facts.event == Event::response; }
+
+Known known_of(const Facts& facts, Slot slot) {
+  if ((bit_of(slot) & hello_slots) != 0) return facts.hello_known;
+  if ((bit_of(slot) & content_slots) != 0 && !is_message(facts)) return Known::never;
   switch (slot) {
+    case Slot::host: return facts.host_known;
+    case Slot::destination: return facts.destination_known;
+    case Slot::user: return facts.user_known;
+    case Slot::user_agent: return facts.user_agent_known;
+    case Slot::url: return is_message(facts) ? Known::yes : facts.host_known;
+    case Slot::file_type: return facts.content.type_known;
+    case Slot::size: return facts.content.size_known;
+    case Slot::md5:
+    case Slot::sha256: return facts.content.hashes_known;
+    case Slot::client:
+    case Slot::port:
     case Slot::sni:
     case Slot::ech:
     case Slot::alpn:
     case Slot::tls_version:
     case Slot::ja4:
-      return true;
+    case Slot::schedule:
+    case Slot::method:
+    case Slot::mime:
+    case Slot::file_name:
+    case Slot::direction: return Known::yes;
+  }
+  return Known::yes;
+}
+
+std::string not_known(const Facts& facts, Slot slot) {
+  if (known_of(facts, slot) == Known::never) {
+    if ((bit_of(slot) & content_slots) != 0) return fmt::format("a CONNECT has no {}", to_string(slot));
+    if (slot == Slot::user || slot == Slot::user_agent)
+      return fmt::format("the {} is never known here: no proxy is configured", to_string(slot));
+    return fmt::format("the {} is never known here", to_string(slot));
+  }
+  if (!is_message(facts)) return fmt::format("the {} is not known before the ClientHello", to_string(slot));
+  if (slot == Slot::size)
+    return facts.content.size_at_least == 0
+               ? "the size is not known yet"
+               : fmt::format("the size is not known yet, but at least {} bytes", facts.content.size_at_least);
+  if (facts.content.unreadable) return fmt::format("the {} cannot be told: the content cannot be decoded", to_string(slot));
+  return fmt::format("the {} is not known yet", to_string(slot));
+}
+
+std::string hex(std::span<const uint8_t> bytes) {
+  std::string text;
+  for (const uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::string content_fact(const Facts& facts, Slot slot) {
+  const Content& content = facts.content;
+  switch (slot) {
+    case Slot::mime:
+      return facts.mime.empty() ? "no Content-Type was sent" : fmt::format("the content type is {}", facts.mime);
+    case Slot::file_name: {
+      std::string names;
+      for (const std::string_view name : facts.file_names)
+        if (!name.empty()) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+      return names.empty() ? "there is no file name" : fmt::format("the file name is {}", names);
+    }
+    case Slot::file_type: {
+      std::string types;
+      if (content.types != nullptr)
+        content.types->for_each(
+            [&](FileType type) { types += fmt::format("{}{}", types.empty() ? "" : ", ", sluice::to_string(type)); });
+      return types.empty() ? "there is no body" : fmt::format("the file type is {}", types);
+    }
+    case Slot::size: return fmt::format("the size is {} bytes", content.size);
+    case Slot::md5: return content.has_hashes ? fmt::format("the MD5 is {}", hex(content.md5)) : "there is no body";
+    case Slot::sha256: return content.has_hashes ? fmt::format("the SHA-256 is {}", hex(content.sha256)) : "there is no body";
     case Slot::client:
     case Slot::destination:
     case Slot::port:
     case Slot::host:
+    case Slot::sni:
+    case Slot::ech:
+    case Slot::alpn:
+    case Slot::tls_version:
+    case Slot::ja4:
     case Slot::schedule:
     case Slot::method:
     case Slot::user:
     case Slot::user_agent:
     case Slot::url:
-    case Slot::mime:
-    case Slot::file_name:
-    case Slot::file_type:
-    case Slot::size:
-    case Slot::direction:
-    case Slot::md5:
-    case Slot::sha256:
-      return false;
+    case Slot::direction: break;
   }
-  return false;
+  return {};
 }
 
 // "the host is www.example.com": what the condition was held against.
 std::string fact(const Facts& facts, Slot slot) {
-  const Known known = slot == Slot::host       ? facts.host_known
-                      : comes_with_hello(slot) ? facts.hello_known
-                                               : Known::yes;
-  if (known == Known::not_yet)
-    return fmt::format("the {} is not known before the ClientHello", to_string(slot));
-  if (known == Known::never) return fmt::format("the {} is never known here", to_string(slot));
+  if (known_of(facts, slot) != Known::yes) return not_known(facts, slot);
   switch (slot) {
     case Slot::client:
       return facts.interface.empty()
@@ -93,18 +152,23 @@ std::string fact(const Facts& facts, Slot slot) {
       return fmt::format("it is {:04}-{:02}-{:02} {:02}:{:02}, weekday {}", facts.now.year, facts.now.month,
                          facts.now.day, facts.now.minute / 60, facts.now.minute % 60, facts.now.weekday);
     case Slot::method:
-      return "the method is CONNECT";
+      return fmt::format("the method is {}", facts.method);
     case Slot::user:
+      return facts.user.empty() ? "no user is logged in" : fmt::format("the user is {}", facts.user);
     case Slot::user_agent:
+      return facts.user_agent.empty() ? "no User-Agent was sent" : fmt::format("the user agent is {}", facts.user_agent);
     case Slot::url:
+      if (is_message(facts)) return fmt::format("the URL is {}", facts.url);
+      return facts.host.empty() ? "a CONNECT without a host name" : fmt::format("it is a CONNECT to {}, without a path", facts.host);
+    case Slot::direction:
+      return fmt::format("it is a {}", facts.event == Event::response ? "response" : "request");
     case Slot::mime:
     case Slot::file_name:
     case Slot::file_type:
     case Slot::size:
-    case Slot::direction:
     case Slot::md5:
     case Slot::sha256:
-      return {};  // not read yet
+      return content_fact(facts, slot);
   }
   return {};
 }
@@ -150,7 +214,7 @@ class RuleExplainer {
  private:
   bool first_condition(uint32_t row, Truth wanted, std::string_view verb, RuleReason& reason) const {
     for (const Condition& condition : policy_.conditions_of(row)) {
-      if (condition.slot == Slot::method || evaluator_.condition(row, condition.slot) != wanted) continue;
+      if (evaluator_.condition(row, condition.slot) != wanted) continue;
       reason.reason = fmt::format("{} (line {}) {}: {}", condition.text, condition.position.line, verb,
                                   fact(facts_, condition.slot));
       reason.reason_line = condition.position.line;
@@ -183,17 +247,32 @@ class RuleExplainer {
   bool settled_;
 };
 
-void explain_table(std::span<const Rule> rules, const RuleExplainer& explainer, bool access,
-                   const std::string& fallback, TableReasons& table) {
+/// The word for what a rule does.
+std::string action_of(const Rule& rule, TableKind table) {
+  if (table == TableKind::protection) {
+    std::string skipped;
+    for (size_t i = 0; i < threat_count; ++i)
+      if (rule.threats.of(static_cast<Threat>(i)) == ThreatAction::skip)
+        skipped += fmt::format("{}{}", skipped.empty() ? "skip " : ", ", to_string(static_cast<Threat>(i)));
+    return skipped.empty() ? "block every threat" : skipped;
+  }
+  return table != TableKind::tls && rule.action == Action::peek ? "allow" : to_string(rule.action);
+}
+
+/// `decided`: the rule that decided although some above it could not be, because those could only have blocked as well.
+void explain_table(std::span<const Rule> rules, const RuleExplainer& explainer, TableKind kind,
+                   const std::string& fallback, RuleIndex decided, TableReasons& table) {
   table.read = true;
   for (size_t i = 0; i < rules.size(); ++i) {
     RuleReason& reason = table.rules.emplace_back();
     reason.rule = static_cast<RuleIndex>(i);
     reason.name = rules[i].name;
-    reason.action = access && rules[i].action == Action::peek ? "allow" : to_string(rules[i].action);
+    reason.action = action_of(rules[i], kind);
     reason.line = rules[i].position.line;
     explainer.explain(rules[i], reason);
-    if (reason.outcome != RuleReason::Outcome::not_matched) return;
+    const bool read_on = decided == rule_default || decided > static_cast<RuleIndex>(i);
+    if (reason.outcome == RuleReason::Outcome::matched) return;
+    if (reason.outcome == RuleReason::Outcome::deferred && !read_on) return;
   }
   RuleReason& reason = table.rules.emplace_back();
   reason.outcome = RuleReason::Outcome::matched;
@@ -203,29 +282,88 @@ void explain_table(std::span<const Rule> rules, const RuleExplainer& explainer, 
   reason.reason = "no rule matched";
 }
 
+/// How the reading of a table ended.
+enum class End : uint8_t { no_match, allowed, refused, undecided };
+End end_of(std::span<const Rule> rules, const TableReasons& table, Action fallback) {
+  const RuleReason& last = table.rules.back();
+  if (last.outcome == RuleReason::Outcome::deferred) return End::undecided;
+  if (last.rule == rule_default && rules.empty() && fallback == Action::peek) return End::no_match;
+  const Action action = last.rule == rule_default ? fallback : rules[static_cast<size_t>(last.rule)].action;
+  if (action != Action::peek) return End::refused;
+  return last.rule == rule_default ? End::no_match : End::allowed;
+}
+
+/// Bypass, access, protection: each is read unless an earlier one ended the reading.
+void explain_stages(const Policy& policy, const RuleExplainer& explainer, Explanation& explanation) {
+  const Decision& decision = explanation.decision;
+  const RuleIndex bypass = decision.access_rule == rule_none ? decision.bypass_rule : rule_default;
+  explain_table(policy.bypass_rules(), explainer, TableKind::bypass, "go on to the access rules", bypass,
+                explanation.bypass);
+  const char* why = nullptr;
+  switch (end_of(policy.bypass_rules(), explanation.bypass, Action::peek)) {
+    case End::no_match: break;
+    case End::allowed: why = "a bypass rule lets it pass"; break;
+    case End::refused: why = "a bypass rule refuses it"; break;
+    case End::undecided: why = "the bypass rules are not decided yet"; break;
+  }
+  if (why != nullptr) {
+    explanation.access.why_not_read = explanation.protection.why_not_read = why;
+    return;
+  }
+  const Action fallback = policy.access_default_allows() ? Action::peek : Action::block;
+  explain_table(policy.access_rules(), explainer, TableKind::access, fallback == Action::peek ? "allow" : "block",
+                decision.access_rule, explanation.access);
+  switch (end_of(policy.access_rules(), explanation.access, fallback)) {
+    case End::no_match:
+    case End::allowed: break;
+    case End::refused: why = "the access stage refuses it"; break;
+    case End::undecided: why = "the access rules are not decided yet"; break;
+  }
+  if (why != nullptr) {
+    explanation.protection.why_not_read = why;
+    return;
+  }
+  explain_table(policy.protection_rules(), explainer, TableKind::protection, "[protection.default]", rule_none,
+                explanation.protection);
+}
+
 }  // namespace
 
-Explanation explain(const Policy& policy, const Facts& facts, Event event) {
+Explanation explain(const Policy& policy, const Facts& known, Event event, bool last) {
   Evaluator evaluator(policy);
   Explanation explanation;
-  explanation.decision = event == Event::connect ? decide_connect(policy, evaluator, facts)
-                                                 : decide_hello(policy, evaluator, facts);
+  Facts facts = known;
+  facts.event = event;
+  bool settled = last;
+  switch (event) {
+    case Event::connect:
+      explanation.decision = decide_connect(policy, evaluator, facts);
+      // At the connect event rules are settled only where no ClientHello will be read.
+      settled = is_reread(policy, evaluator, explanation.decision);
+      break;
+    case Event::hello:
+      explanation.decision = decide_hello(policy, evaluator, facts);
+      settled = true;
+      break;
+    case Event::request:
+    case Event::response:
+      explanation.decision = decide_message(policy, evaluator, facts, last);
+      break;
+  }
+  explain_stages(policy, RuleExplainer(policy, evaluator, facts, settled), explanation);
+
   const Action action = explanation.decision.action;
   const bool refused = action == Action::block || action == Action::redirect;
-
-  // At the connect event access rules are settled only where no ClientHello will be read.
-  const bool reread = event == Event::connect &&
-                      (action == Action::tunnel || (refused && evaluator.first_access(false).unknown));
-  const bool settled = event == Event::hello;
-  explain_table(policy.access_rules(), RuleExplainer(policy, evaluator, facts, settled || reread), true,
-                policy.access_default_allows() ? "allow" : "block", explanation.access);
-  if (refused && event == Event::connect && !reread) {
-    explanation.tls.why_not_read = "an access rule closes the connection";
+  if (event == Event::request || event == Event::response) {
+    explanation.tls.why_not_read = "they are about connections";
+  } else if (refused && event == Event::connect && !settled) {
+    explanation.tls.why_not_read = explanation.decision.access_rule == rule_none ? "a bypass rule closes the connection"
+                                                                                 : "an access rule closes the connection";
   } else if (!policy.decrypt()) {
     explanation.tls.why_not_read = "tls.decrypt = false: handshakes are relayed without intervention";
   } else {
-    explain_table(policy.tls_rules(), RuleExplainer(policy, evaluator, facts, settled), false,
-                  to_string(policy.tls_default()), explanation.tls);
+    explain_table(policy.tls_rules(), RuleExplainer(policy, evaluator, facts, event == Event::hello), TableKind::tls,
+                  to_string(policy.tls_default()), rule_none, explanation.tls);
   }
   return explanation;
 }

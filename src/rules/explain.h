@@ -30,10 +30,13 @@ struct TableReasons {
 
 struct Explanation {
   Decision decision;
+  TableReasons bypass;
   TableReasons access;
-  TableReasons tls;
+  TableReasons protection;
+  TableReasons tls;  // connect and hello only
 };
 
-[[nodiscard]] Explanation explain(const Policy& policy, const Facts& facts, Event event);
+/// `event` counts, whatever `facts.event` says. `last`: of a request or response, nothing more will become known.
+[[nodiscard]] Explanation explain(const Policy& policy, const Facts& facts, Event event, bool last = true);
 
 }  // namespace sluice::rules

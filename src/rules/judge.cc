@@ -23,17 +23,17 @@ const Policy& Judge::policy() const { return *policy_; }
 Decision Judge::connect(const Facts& facts) { return decide_connect(*policy_, scratch_->evaluator, facts); }
 
 Decision Judge::http_connect(const Facts& facts, bool last) {
-  return decide_access(*policy_, scratch_->evaluator, facts, last);
+  return decide_http_connect(*policy_, scratch_->evaluator, facts, last);
 }
 
 Decision Judge::hello(const Facts& facts) { return decide_hello(*policy_, scratch_->evaluator, facts); }
 
 Decision Judge::request(const Facts& facts, bool last) {
-  return decide_access(*policy_, scratch_->evaluator, facts, last);
+  return decide_message(*policy_, scratch_->evaluator, facts, last);
 }
 
 Decision Judge::response(const Facts& facts, bool last) {
-  return decide_access(*policy_, scratch_->evaluator, facts, last);
+  return decide_message(*policy_, scratch_->evaluator, facts, last);
 }
 
 }  // namespace sluice::rules

@@ -51,6 +51,7 @@ inline constexpr Needs needs_nothing = 0;
 inline constexpr Needs needs_prefix = 1;      // the beginning of the decoded body: file_type
 inline constexpr Needs needs_whole_body = 2;  // all of it, decoded: md5, sha256
 inline constexpr Needs needs_size = 4;        // its length
+inline constexpr Needs needs_destination = 8;  // explicit mode: the address behind the name
 
 struct Decision {
   Action action = Action::peek;

@@ -50,6 +50,20 @@ const char* to_string(Slot slot) {
   return "?";
 }
 
+const char* to_string(TableKind table) {
+  switch (table) {
+    case TableKind::bypass:
+      return "bypass";
+    case TableKind::access:
+      return "access";
+    case TableKind::protection:
+      return "protection";
+    case TableKind::tls:
+      return "tls";
+  }
+  return "?";
+}
+
 const char* to_string(Action action) {
   switch (action) {
     case Action::peek:

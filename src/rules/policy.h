@@ -17,12 +17,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_type.h"
 #include "rules/facts.h"
 #include "rules/host_table.h"
 #include "rules/judge.h"
 #include "rules/prefix_table.h"
+#include "rules/regex_set.h"
 #include "rules/schedule.h"
 #include "rules/set_pool.h"
+#include "rules/url_table.h"
 
 namespace sluice::rules {
 
@@ -51,7 +54,18 @@ enum class Slot : uint8_t {
   sha256
 };
 inline constexpr size_t slot_count = 21;
+constexpr uint32_t bit_of(Slot slot) { return 1u << static_cast<unsigned>(slot); }
+/// What no CONNECT has: neither of these conditions nor their negation matches there (S29).
+inline constexpr uint32_t content_slots = bit_of(Slot::mime) | bit_of(Slot::file_name) | bit_of(Slot::file_type) |
+                                          bit_of(Slot::size) | bit_of(Slot::md5) | bit_of(Slot::sha256);
+/// What the ClientHello tells.
+inline constexpr uint32_t hello_slots = bit_of(Slot::sni) | bit_of(Slot::ech) | bit_of(Slot::alpn) |
+                                        bit_of(Slot::tls_version) | bit_of(Slot::ja4);
 [[nodiscard]] const char* to_string(Slot slot);  // "tls_version", as in rules.toml
+
+/// The tables of rules.toml, in the order in which they are read.
+enum class TableKind : uint8_t { bypass, access, protection, tls };
+[[nodiscard]] const char* to_string(TableKind table);  // "bypass"
 
 /// Where something stands in a configuration file; line 0 when it does not.
 struct Position {
@@ -150,12 +164,24 @@ class Policy {
     std::vector<uint32_t> starts;  // sorted; the range ends where the next begins
     std::vector<SetId> sets;
   };
-  /// Texts that match whole, or by the part in front of a trailing '*'.
+  /// Texts that match whole, by the part in front of a trailing '*', or by the part behind a leading one.
   struct Texts {
     NameTable exact;
     NameTable prefixes;
     std::vector<uint8_t> prefix_lengths;  // ascending, different
-    [[nodiscard]] bool empty() const { return exact.empty() && prefixes.empty(); }
+    NameTable suffixes;
+    std::vector<uint8_t> suffix_lengths;
+    [[nodiscard]] bool empty() const { return exact.empty() && prefixes.empty() && suffixes.empty(); }
+  };
+  struct SizeGroups {
+    uint64_t least = 0;  // inclusive, both
+    uint64_t most = 0;
+    SetId groups = set_empty;
+  };
+  /// Rows of which a condition could hold if only more were known: of slot host and of slot url.
+  struct HostRows {
+    std::vector<uint64_t> naming_hosts;
+    std::vector<uint64_t> naming_networks;
   };
   struct TimedGroup {
     Schedule schedule;
@@ -183,7 +209,7 @@ class Policy {
     return std::span(rows_without_).subspan(static_cast<size_t>(slot) * words_, words_);
   }
 
-  [[nodiscard]] bool uses(Slot slot) const { return (slots_used_ >> static_cast<unsigned>(slot) & 1) != 0; }
+  [[nodiscard]] bool uses(Slot slot) const { return (slots_used_ & bit_of(slot)) != 0; }
 
   Table bypass_;
   Table access_;
@@ -198,10 +224,12 @@ class Policy {
   bool access_default_allows_ = true;
   bool can_bump_ = false;
 
-  uint32_t words_ = 0;       // words per row set: access rules, then TLS rules, then except entries
+  uint32_t words_ = 0;       // words per row set: bypass, access, protection, TLS rules, then except entries
   uint32_t slots_used_ = 0;  // bit per Slot that some row has a condition on
   std::vector<uint64_t> rows_without_;       // per slot: rows with no condition on it
-  std::vector<uint64_t> rows_naming_hosts_;  // rows whose host condition has names (not only addresses)
+  HostRows host_rows_;                       // rows whose host condition has names, and those where it has addresses
+  HostRows url_rows_;                        // the same of url; a pattern with a path counts as neither
+  std::vector<uint64_t> connect_rows_;       // rows without a condition that no CONNECT can meet
   std::vector<uint32_t> group_row_starts_;
   std::vector<uint32_t> group_rows_;
   std::vector<Slot> group_slots_;
@@ -224,6 +252,21 @@ class Policy {
   std::vector<VersionGroups> versions_;
   Texts ja4_;
   std::vector<TimedGroup> schedules_;
+  Texts methods_;
+  Texts users_;
+  RegexSet user_agents_;
+  UrlTable urls_;
+  RegexSet url_regexes_;
+  Texts mimes_;
+  Texts file_names_;  // in lower case
+  RegexSet file_name_regexes_;
+  std::array<SetId, file_type_count> file_types_{};
+  std::array<SetId, file_class_count> file_classes_{};
+  std::vector<SizeGroups> sizes_;
+  SetId requests_ = set_empty;  // direction
+  SetId responses_ = set_empty;
+  NameTable md5_;
+  NameTable sha256_;
 
   std::vector<uint32_t>
       row_conditions_;  // row r has conditions_[row_conditions_[r] .. row_conditions_[r + 1])

@@ -1,6 +1,7 @@
 #include "rules/policy_builder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 
@@ -12,35 +13,93 @@ void clear_bit(std::span<uint64_t> words, uint32_t bit) { words[bit / 64] &= ~(u
 
 uint32_t words_for(size_t rows) { return static_cast<uint32_t>((rows + 63) / 64); }
 
+void insert_length(std::vector<uint8_t>& lengths, size_t length) {
+  const auto place = std::lower_bound(lengths.begin(), lengths.end(), length);
+  if (place == lengths.end() || *place != length) lengths.insert(place, static_cast<uint8_t>(length));
+}
+
+bool has_slot(const std::vector<RowCondition>& conditions, uint32_t slots) {
+  return std::any_of(conditions.begin(), conditions.end(),
+                     [&](const RowCondition& condition) { return (bit_of(condition.shown.slot) & slots) != 0; });
+}
+
 }  // namespace
 
 GroupId PolicyBuilder::new_group(Slot slot) {
   SLUICE_CHECK(group_slots_.size() < HostTable::groups_max);
   group_slots_.push_back(slot);
   has_names_.push_back(false);
+  has_networks_.push_back(false);
   return static_cast<GroupId>(group_slots_.size() - 1);
 }
 
 void PolicyBuilder::add_network(GroupId group, const Cidr& network) {
   const Slot slot = slot_of(group);
-  SLUICE_CHECK(slot == Slot::client || slot == Slot::destination || slot == Slot::host);
+  SLUICE_CHECK(slot == Slot::client || slot == Slot::destination || slot == Slot::host || slot == Slot::url);
+  has_networks_[group] = true;
   (slot == Slot::client ? clients_ : destinations_).add(network, group);
 }
 
 PolicyBuilder::Texts& PolicyBuilder::texts_of(Slot slot) {
-  SLUICE_CHECK(slot == Slot::client || slot == Slot::alpn || slot == Slot::ja4);
-  if (slot == Slot::client) return interfaces_;
-  return slot == Slot::alpn ? alpn_ : ja4_;
+  Texts* texts = nullptr;
+  if (slot == Slot::client) texts = &interfaces_;
+  if (slot == Slot::alpn) texts = &alpn_;
+  if (slot == Slot::ja4) texts = &ja4_;
+  if (slot == Slot::method) texts = &methods_;
+  if (slot == Slot::user) texts = &users_;
+  if (slot == Slot::mime) texts = &mimes_;
+  if (slot == Slot::file_name) texts = &file_names_;
+  SLUICE_CHECK(texts != nullptr);
+  return *texts;
 }
 
 bool PolicyBuilder::add_text(GroupId group, std::string_view text) {
   Texts& texts = texts_of(slot_of(group));
   if (!text.ends_with('*') || text.size() == 1) return texts.exact.add(text, group);
   text.remove_suffix(1);
-  const auto length = static_cast<uint8_t>(text.size());
-  auto place = std::lower_bound(texts.prefix_lengths.begin(), texts.prefix_lengths.end(), length);
-  if (place == texts.prefix_lengths.end() || *place != length) texts.prefix_lengths.insert(place, length);
+  insert_length(texts.prefix_lengths, text.size());
   return texts.prefixes.add(text, group);
+}
+
+bool PolicyBuilder::add_glob(GroupId group, std::string_view glob) {
+  SLUICE_CHECK(slot_of(group) == Slot::file_name);
+  std::string lower(glob);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  const size_t stars = static_cast<size_t>(std::count(lower.begin(), lower.end(), '*'));
+  const bool is_plain = lower.find('?') == std::string::npos && lower.size() <= NameTable::name_bytes_max;
+  if (is_plain && lower.size() > 1 && (stars == 0 || (stars == 1 && lower.ends_with('*')))) return add_text(group, lower);
+  if (is_plain && stars == 1 && lower.size() > 1 && lower.starts_with('*')) {
+    const std::string_view ending = std::string_view(lower).substr(1);
+    insert_length(file_names_.suffix_lengths, ending.size());
+    return file_names_.suffixes.add(ending, group);
+  }
+  file_name_regexes_.add(regex_of_glob(glob), true, group);
+  return true;
+}
+
+void PolicyBuilder::add_regex(GroupId group, std::string_view regex) {
+  const Slot slot = slot_of(group);
+  SLUICE_CHECK(slot == Slot::user_agent || slot == Slot::url || slot == Slot::file_name);
+  (slot == Slot::user_agent ? user_agents_ : slot == Slot::url ? url_regexes_ : file_name_regexes_)
+      .add(regex, false, group);
+}
+
+bool PolicyBuilder::add_url(GroupId group, const UrlPattern& pattern) {
+  SLUICE_CHECK(slot_of(group) == Slot::url);
+  if (pattern.is_host() && pattern.address) {
+    add_network(group, {*pattern.address, 128});
+    return true;
+  }
+  if (pattern.path == UrlPattern::Path::none) has_names_[group] = true;
+  if (pattern.is_host()) return add_host(group, pattern.host.kind, pattern.host.name);
+  return urls_.add(pattern, group);
+}
+
+bool PolicyBuilder::add_hash(GroupId group, std::string_view bytes) {
+  const Slot slot = slot_of(group);
+  SLUICE_CHECK((slot == Slot::md5 && bytes.size() == 16) || (slot == Slot::sha256 && bytes.size() == 32));
+  return (slot == Slot::md5 ? md5_ : sha256_).add(bytes, group);
 }
 
 void PolicyBuilder::add_ports(GroupId group, uint16_t first, uint16_t last) {
@@ -54,58 +113,69 @@ void PolicyBuilder::add_presence(GroupId group, bool present) {
   presences_.push_back({slot, present, group});
 }
 
-// Access rules from row 0, TLS rules from the next whole word, except entries behind them.
+// Bypass rules from row 0, each further table from the next whole word, except entries behind them.
 std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
   std::vector<Row> rows;
-  policy.access_.first_word = 0;
-  policy.access_.words = words_for(access_.size());
-  policy.tls_.first_word = policy.access_.words;
-  policy.tls_.words = words_for(tls_.size());
-  uint32_t next_except = (policy.tls_.first_word + policy.tls_.words) * 64;
-  const auto number = [&](std::vector<RuleSource>& sources, Policy::Table& table) {
-    uint32_t next = table.first_word * 64;
-    for (RuleSource& source : sources) {
+  const std::array<std::pair<std::vector<RuleSource>*, Policy::Table*>, 4> tables = {{{&bypass_, &policy.bypass_},
+                                                                                      {&access_, &policy.access_},
+                                                                                      {&protection_, &policy.protection_},
+                                                                                      {&tls_, &policy.tls_}}};
+  uint32_t next_word = 0;
+  for (const auto& [sources, table] : tables) {
+    table->first_word = next_word;
+    table->words = words_for(sources->size());
+    next_word += table->words;
+  }
+  uint32_t next_except = next_word * 64;
+  for (const auto& [sources, table] : tables) {
+    uint32_t next = table->first_word * 64;
+    for (RuleSource& source : *sources) {
       rows.push_back({next, &source.when});
       Rule rule{std::move(source.name),
                 source.action,
                 source.inspect,
                 std::move(source.redirect_to),
-                ThreatActions{},
+                source.threats,
                 source.position,
                 next,
                 next_except,
                 static_cast<uint32_t>(source.excepts.size())};
       for (const auto& except : source.excepts) rows.push_back({next_except++, &except});
-      table.rules.push_back(std::move(rule));
+      table->rules.push_back(std::move(rule));
       ++next;
     }
-  };
-  number(access_, policy.access_);
-  number(tls_, policy.tls_);
+  }
   policy.words_ = words_for(next_except);
   return rows;
 }
 
 void PolicyBuilder::compile_rows(Policy& policy, const std::vector<Row>& rows) const {
   policy.rows_without_.assign(slot_count * policy.words_, ~uint64_t{0});
-  policy.rows_naming_hosts_.assign(policy.words_, 0);
+  for (Policy::HostRows* kind : {&policy.host_rows_, &policy.url_rows_}) {
+    kind->naming_hosts.assign(policy.words_, 0);
+    kind->naming_networks.assign(policy.words_, 0);
+  }
+  policy.connect_rows_.assign(policy.words_, ~uint64_t{0});
   std::vector<std::pair<GroupId, uint32_t>> pairs;
   std::vector<std::vector<const RowCondition*>> shown(size_t{policy.words_} * 64);
   for (const Row& row : rows) {
     uint32_t slots_seen = 0;
     for (const RowCondition& condition : *row.conditions) {
-      const auto slot = static_cast<uint32_t>(condition.shown.slot);
-      SLUICE_CHECK((slots_seen >> slot & 1) == 0);
-      slots_seen |= 1u << slot;
+      const Slot slot = condition.shown.slot;
+      SLUICE_CHECK((slots_seen & bit_of(slot)) == 0);
+      slots_seen |= bit_of(slot);
       shown[row.number].push_back(&condition);
-      if (condition.shown.slot == Slot::method)
-        continue;  // CONNECT: holds in every event that these tables see
-      policy.slots_used_ |= 1u << slot;
-      clear_bit(std::span(policy.rows_without_).subspan(slot * policy.words_, policy.words_), row.number);
+      policy.slots_used_ |= bit_of(slot);
+      clear_bit(std::span(policy.rows_without_).subspan(static_cast<size_t>(slot) * policy.words_, policy.words_),
+                row.number);
+      if ((bit_of(slot) & content_slots) != 0) clear_bit(policy.connect_rows_, row.number);
       for (const GroupId group : condition.groups) {
-        SLUICE_CHECK(slot_of(group) == condition.shown.slot);
+        SLUICE_CHECK(slot_of(group) == slot);
         pairs.emplace_back(group, row.number);
-        if (has_names_[group]) set_bit(policy.rows_naming_hosts_, row.number);
+        Policy::HostRows& kind = slot == Slot::url ? policy.url_rows_ : policy.host_rows_;
+        if (slot != Slot::host && slot != Slot::url) continue;
+        if (has_names_[group]) set_bit(kind.naming_hosts, row.number);
+        if (has_networks_[group]) set_bit(kind.naming_networks, row.number);
       }
     }
   }
@@ -140,6 +210,8 @@ Policy::Texts PolicyBuilder::build_texts(Texts& texts, Policy& policy) const {
   built.exact = texts.exact.build(policy.hash_, policy.sets_);
   built.prefixes = texts.prefixes.build(policy.hash_, policy.sets_);
   built.prefix_lengths = texts.prefix_lengths;
+  built.suffixes = texts.suffixes.build(policy.hash_, policy.sets_);
+  built.suffix_lengths = texts.suffix_lengths;
   return built;
 }
 
@@ -169,15 +241,101 @@ void PolicyBuilder::build_ports(Policy& policy) const {
   }
 }
 
+void PolicyBuilder::build_sizes(Policy& policy) {
+  std::sort(sizes_.begin(), sizes_.end(), [](const SizeRange& a, const SizeRange& b) {
+    return std::pair(a.least, a.most) < std::pair(b.least, b.most);
+  });
+  for (const SizeRange& range : sizes_) {
+    auto& all = policy.sizes_;
+    if (all.empty() || all.back().least != range.least || all.back().most != range.most)
+      all.push_back({range.least, range.most, set_empty});
+    all.back().groups = policy.sets_.with(all.back().groups, range.group);
+  }
+}
+
+// What the ClientHello is compared with.
+void PolicyBuilder::build_hello(Policy& policy) {
+  policy.alpn_ = build_texts(alpn_, policy);
+  policy.ja4_ = build_texts(ja4_, policy);
+  std::sort(versions_.begin(), versions_.end());
+  for (const auto& [version, group] : versions_) {
+    if (policy.versions_.empty() || policy.versions_.back().version != version)
+      policy.versions_.push_back({version, set_empty});
+    SetId& set = policy.versions_.back().groups;
+    set = policy.sets_.with(set, group);
+  }
+  for (const Presence& presence : presences_) {
+    auto& groups = presence.slot == Slot::sni ? policy.sni_ : policy.ech_;
+    SetId& set = presence.present ? groups.present : groups.absent;
+    set = policy.sets_.with(set, presence.group);
+  }
+}
+
+// What requests, responses and their content are compared with.
+void PolicyBuilder::build_message(Policy& policy) {
+  SetPool& sets = policy.sets_;
+  policy.methods_ = build_texts(methods_, policy);
+  policy.users_ = build_texts(users_, policy);
+  policy.mimes_ = build_texts(mimes_, policy);
+  policy.file_names_ = build_texts(file_names_, policy);
+  policy.urls_ = urls_.build(policy.hash_, sets);
+  for (RegexSet* regexes : {&user_agents_, &url_regexes_, &file_name_regexes_}) regexes->build(sets);
+  policy.user_agents_ = std::move(user_agents_);
+  policy.url_regexes_ = std::move(url_regexes_);
+  policy.file_name_regexes_ = std::move(file_name_regexes_);
+  for (const auto& [type, group] : file_types_) {
+    SetId& set = policy.file_types_[static_cast<size_t>(type)];
+    set = sets.with(set, group);
+  }
+  for (const auto& [file_class, group] : file_classes_) {
+    SetId& set = policy.file_classes_[static_cast<size_t>(file_class)];
+    set = sets.with(set, group);
+  }
+  build_sizes(policy);
+  for (const auto& [is_response, group] : directions_) {
+    SetId& set = is_response ? policy.responses_ : policy.requests_;
+    set = sets.with(set, group);
+  }
+  policy.md5_ = md5_.build(policy.hash_, sets);
+  policy.sha256_ = sha256_.build(policy.hash_, sets);
+}
+
+// A rule of the other direction wants nothing of this body.
+Needs PolicyBuilder::needs_of(const RuleSource& rule, bool is_response) const {
+  for (const RowCondition& condition : rule.when) {
+    if (condition.shown.slot != Slot::direction) continue;
+    const bool meant = std::any_of(directions_.begin(), directions_.end(), [&](const auto& direction) {
+      return direction.first == is_response &&
+             std::find(condition.groups.begin(), condition.groups.end(), direction.second) != condition.groups.end();
+    });
+    if (!meant) return needs_nothing;
+  }
+  const auto any = [&](uint32_t slots) {
+    return has_slot(rule.when, slots) || std::any_of(rule.excepts.begin(), rule.excepts.end(),
+                                                     [&](const auto& except) { return has_slot(except, slots); });
+  };
+  return static_cast<Needs>((any(bit_of(Slot::file_type)) ? needs_prefix : 0) |
+                            (any(bit_of(Slot::md5) | bit_of(Slot::sha256)) ? needs_whole_body : 0) |
+                            (any(bit_of(Slot::size)) ? needs_size : 0));
+}
+
 std::shared_ptr<const Policy> PolicyBuilder::build() {
   auto policy = std::make_shared<Policy>();
   policy->decrypt_ = decrypt_;
   policy->tls_default_ = tls_default_;
   policy->access_default_allows_ = access_default_allows_;
+  policy->protection_default_ = protection_default_;
+  policy->https_page_ = https_page_;
+  for (const auto* rules : {&bypass_, &access_}) {
+    for (const RuleSource& rule : *rules) {
+      policy->request_needs_ = static_cast<Needs>(policy->request_needs_ | needs_of(rule, false));
+      policy->response_needs_ = static_cast<Needs>(policy->response_needs_ | needs_of(rule, true));
+    }
+  }
   const std::vector<Row> rows = number_rows(*policy);
   compile_rows(*policy, rows);
   policy->group_slots_ = group_slots_;
-  policy->can_bump_ = decrypt_ && (tls_default_ == Action::bump ||
+  policy->can_bump_ = decrypt_ && (tls_default_ == Action::bump || https_page_ ||
                                    std::any_of(policy->tls_.rules.begin(), policy->tls_.rules.end(),
                                                [](const Rule& rule) { return rule.action == Action::bump; }));
 
@@ -186,21 +344,9 @@ std::shared_ptr<const Policy> PolicyBuilder::build() {
   policy->clients_ = clients_.build(policy->sets_);
   policy->destinations_ = destinations_.build(policy->sets_);
   policy->interfaces_ = build_texts(interfaces_, *policy);
-  policy->alpn_ = build_texts(alpn_, *policy);
-  policy->ja4_ = build_texts(ja4_, *policy);
   build_ports(*policy);
-  std::sort(versions_.begin(), versions_.end());
-  for (const auto& [version, group] : versions_) {
-    if (policy->versions_.empty() || policy->versions_.back().version != version)
-      policy->versions_.push_back({version, set_empty});
-    SetId& set = policy->versions_.back().groups;
-    set = policy->sets_.with(set, group);
-  }
-  for (const Presence& presence : presences_) {
-    auto& groups = presence.slot == Slot::sni ? policy->sni_ : policy->ech_;
-    SetId& set = presence.present ? groups.present : groups.absent;
-    set = policy->sets_.with(set, presence.group);
-  }
+  build_hello(*policy);
+  build_message(*policy);
   policy->schedules_ = std::move(schedules_);
   policy->sets_.seal();
   return policy;

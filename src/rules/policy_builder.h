@@ -29,9 +29,10 @@ struct RuleSource {
   Action action = Action::peek;
   bool inspect = true;
   std::string redirect_to;
-  Position position;
-  std::vector<RowCondition> when;  // at most one condition per slot
-  std::vector<std::vector<RowCondition>> excepts;
+  ThreatActions threats{};
+  Position position{};
+  std::vector<RowCondition> when{};  // at most one condition per slot
+  std::vector<std::vector<RowCondition>> excepts{};
 };
 
 class PolicyBuilder {
@@ -50,9 +51,24 @@ class PolicyBuilder {
   }
   /// Slots client, destination, and host (an address literal there matches the destination, S20).
   void add_network(GroupId group, const Cidr& network);
-  /// Slots client (an interface), alpn, ja4. A trailing '*' matches every text that begins so. 1 to 255
+  /// Slots client (an interface), alpn, ja4, method, user, mime. A trailing '*' matches every text that begins so. 1 to 255
   /// bytes.
   [[nodiscard]] bool add_text(GroupId group, std::string_view text);
+  /// Slot file_name: '*' any bytes, '?' one; letter case does not matter.
+  [[nodiscard]] bool add_glob(GroupId group, std::string_view glob);
+  /// Slots user_agent, url (over the whole canonical URL) and file_name. It has passed check_regex().
+  void add_regex(GroupId group, std::string_view regex);
+  /// Slot url.
+  [[nodiscard]] bool add_url(GroupId group, const UrlPattern& pattern);
+  /// Slot file_type.
+  void add_file_type(GroupId group, FileType type) { file_types_.emplace_back(type, group); }
+  void add_file_class(GroupId group, FileClass file_class) { file_classes_.emplace_back(file_class, group); }
+  /// Slot size, inclusive; `most` of the largest number means no bound.
+  void add_size(GroupId group, uint64_t least, uint64_t most) { sizes_.push_back({least, most, group}); }
+  /// Slot direction.
+  void add_direction(GroupId group, bool is_response) { directions_.emplace_back(is_response, group); }
+  /// Slots md5 (16 bytes) and sha256 (32).
+  [[nodiscard]] bool add_hash(GroupId group, std::string_view bytes);
   /// Slot port, inclusive.
   void add_ports(GroupId group, uint16_t first, uint16_t last);
   /// Slot tls_version, e.g. 0x0304.
@@ -64,9 +80,15 @@ class PolicyBuilder {
   void set_decrypt(bool decrypt) { decrypt_ = decrypt; }
   void set_tls_default(Action action) { tls_default_ = action; }
   void set_access_default(bool allows) { access_default_allows_ = allows; }
+  void set_https_page(bool https_page) { https_page_ = https_page; }
+  void set_protection_default(const ThreatActions& threats) { protection_default_ = threats; }
   void add_tls_rule(RuleSource rule) { tls_.push_back(std::move(rule)); }
   /// action: peek (allow), block or redirect.
+  void add_bypass_rule(RuleSource rule) { bypass_.push_back(std::move(rule)); }
+  /// action: peek (allow), block or redirect.
   void add_access_rule(RuleSource rule) { access_.push_back(std::move(rule)); }
+  /// action: peek.
+  void add_protection_rule(RuleSource rule) { protection_.push_back(std::move(rule)); }
 
   /// Consumes what was added.
   [[nodiscard]] std::shared_ptr<const Policy> build();
@@ -76,6 +98,13 @@ class PolicyBuilder {
     NameTableBuilder exact;
     NameTableBuilder prefixes;
     std::vector<uint8_t> prefix_lengths;
+    NameTableBuilder suffixes;
+    std::vector<uint8_t> suffix_lengths;
+  };
+  struct SizeRange {
+    uint64_t least;
+    uint64_t most;
+    GroupId group;
   };
   struct PortRange {
     uint16_t first;
@@ -96,11 +125,16 @@ class PolicyBuilder {
   [[nodiscard]] std::vector<Row> number_rows(Policy& policy);
   void compile_rows(Policy& policy, const std::vector<Row>& rows) const;
   [[nodiscard]] Policy::Texts build_texts(Texts& texts, Policy& policy) const;
+  void build_hello(Policy& policy);
+  void build_message(Policy& policy);
   void build_ports(Policy& policy) const;
+  void build_sizes(Policy& policy);
+  [[nodiscard]] Needs needs_of(const RuleSource& rule, bool is_response) const;
 
   uint64_t seed_;
   std::vector<Slot> group_slots_;
-  std::vector<bool> has_names_;  // per group of slot host: whether it has names, not only addresses
+  std::vector<bool> has_names_;     // per group of slot host or url: whether it names hosts …
+  std::vector<bool> has_networks_;  // … or addresses
   PrefixTableBuilder clients_;
   PrefixTableBuilder destinations_;
   NameTableBuilder hosts_;
@@ -111,11 +145,29 @@ class PolicyBuilder {
   std::vector<std::pair<uint16_t, GroupId>> versions_;
   std::vector<Presence> presences_;
   std::vector<Policy::TimedGroup> schedules_;
+  Texts methods_;
+  Texts users_;
+  Texts mimes_;
+  Texts file_names_;
+  RegexSet user_agents_;
+  RegexSet url_regexes_;
+  RegexSet file_name_regexes_;
+  UrlTableBuilder urls_;
+  std::vector<std::pair<FileType, GroupId>> file_types_;
+  std::vector<std::pair<FileClass, GroupId>> file_classes_;
+  std::vector<SizeRange> sizes_;
+  std::vector<std::pair<bool, GroupId>> directions_;
+  NameTableBuilder md5_;
+  NameTableBuilder sha256_;
+  ThreatActions protection_default_;
+  bool https_page_ = false;
   bool decrypt_ = true;
   Action tls_default_ = Action::tunnel_sni;
   bool access_default_allows_ = true;
   std::vector<RuleSource> tls_;
+  std::vector<RuleSource> bypass_;
   std::vector<RuleSource> access_;
+  std::vector<RuleSource> protection_;
 };
 
 }  // namespace sluice::rules

@@ -247,22 +247,70 @@ TEST_CASE("S2: default actions: choices with the nearest; plain tunnel refused w
 }
 
 TEST_CASE("what the specification names but this version lacks says so") {
-  check_refused({"[[bypass.rules]]\n", "1:3: error: bypass: "});
-  check_refused({"[protection.default]\n", "error: protection: this version does not scan"});
   check_refused({"[antivirus]\n", "1:2: error: antivirus: this version does not scan"});
   check_refused({"[links]\n", "1:2: error: links: "});
   check_refused(
       {"[tls]\nroots = []\n", "2:1: error: tls.roots: the keys are system_roots = true and extra_roots"});
-  check_refused({"[access]\nhttps_page = true\n",
-                 "2:14: error: access.https_page: this version closes the connection instead of showing a page"});
-  for (const char* key : {"url", "mime", "file_name", "file_type", "size", "direction", "md5", "sha256"})
-    check_refused({(std::string("[[access.rules]]\nwhen = { ") + key + " = \"x\" }\n").c_str(),
-                   "2:10: error: access.rules.when."});
-  for (const char* key : {"user", "user_agent"})
-    check_refused({(std::string("[[access.rules]]\nwhen = { ") + key + " = \"x\" }\n").c_str(),
-                   "configured for a proxy"});
-  check_refused({"[[access.rules]]\nwhen = { method = \"GET\" }\n",
-                 "2:19: error: access.rules.when.method: 'GET': this version sees connections alone"});
+}
+
+TEST_CASE("S26: a page inside HTTPS needs a CA") {
+  check_refused({"[access]\nhttps_page = true\n", "2:14: error: access.https_page: a page inside HTTPS needs a CA"});
+}
+
+TEST_CASE("S19: conditions over requests and their content: what is no value is told with what is") {
+  const auto refused = [](const std::string& condition, const std::string& problem) {
+    check_refused({("[[access.rules]]\nwhen = { " + condition + " }\n").c_str(), problem.c_str()});
+  };
+  refused("url = \"http://Example.com/\"",
+          "2:16: error: access.rules.when.url: 'http://Example.com/' is not the canonical form of a URL, so it could not match "
+          "as it stands; write \"http://example.com/\"");
+  refused("url = \"example.com/a/../b\"", "write \"example.com/b\"");
+  refused("url = \"example.com/%61\"", "write \"example.com/a\"");
+  refused("url = \"ftp://example.com/\"", "begins with ftp://");
+  refused("url = \"user@example.com/\"", "names a user");
+  refused("url = \"example.com:http/\"", "'http' is not a port");
+  refused("url = \"ads*.example.com/x\"", "'*' may only stand in front");
+  refused("url = \"re:(\"", "2:16: error: access.rules.when.url: not a regular expression (RE2 syntax): missing )");
+  refused("user_agent = \"*\"", "not a regular expression");
+  refused("user = \"*\"", "'*' is not a user");
+  refused("mime = \"video\"", "2:17: error: access.rules.when.mime: 'video' is not a content type");
+  refused("mime = \"text/html; charset=utf-8\"", "has parameters, which are not compared; write \"text/html\"");
+  refused("mime = \"*/*\"", "is not a content type");
+  refused("file_name = \"a/b.exe\"", "names have no directories");
+  refused("file_name = \"re:[\"", "not a regular expression");
+  refused("file_type = \"pddf\"", "'pddf' is not a file type: did you mean \"pdf\"?");
+  refused("size = \"10 MiB\"", "2:17: error: access.rules.when.size: '10 MiB' is not a size to compare with");
+  refused("size = \"> 10 MB\"", "is not a size to compare with");
+  refused("size = \"10 MiB - 1 MiB\"", "ends before it begins");
+  refused("size = \"< 0 B\"", "nothing is smaller than nothing");
+  refused("size = 10", "must be a string");
+  refused("direction = \"up\"", "'up' is not a direction");
+  refused("md5 = \"d41d8cd98f00b204e9800998ecf8427\"", "is not an MD5 hash: those are 32 hexadecimal digits");
+  refused("sha256 = \"" + std::string(64, 'g') + "\"", "is not a SHA-256 hash: those are 64 hexadecimal digits");
+  refused("method = \"get\"", "'get': methods are written in capitals, \"GET\"");
+  refused("method = \"GE T\"", "is not a method");
+}
+
+TEST_CASE("what only requests have is refused in a TLS rule") {
+  for (const char* condition : {"mime = \"video/*\"", "file_name = \"*.exe\"", "file_type = \"pdf\"", "size = \"> 1 MiB\"",
+                                "direction = \"request\""})
+    check_refused({("[[tls.rules]]\naction = \"terminate\"\nwhen = { " + std::string(condition) + " }\n").c_str(),
+                   "3:10: error: tls.rules.when."});
+}
+
+TEST_CASE("protection: classes and what is done with them") {
+  check_refused({"[protection.default]\nmalware = \"allow\"\n",
+                 "2:11: error: protection.default.malware must be \"block\" or \"skip\", not \"allow\""});
+  check_refused({"[[protection.rules]]\naction = \"skip\"\n", "2:1: error: unknown key 'action' in protection.rules"});
+  const auto policy = testing::policy_of(
+      "[protection.default]\nmacro = \"block\"\n[[protection.rules]]\nname = \"mail\"\nwhen = { host = \"mail.example\" }\n"
+      "encrypted = \"skip\"\n");
+  CHECK(policy->protection_default().of(rules::Threat::malware) == rules::ThreatAction::block);
+  CHECK(policy->protection_default().of(rules::Threat::macro) == rules::ThreatAction::block);
+  CHECK(policy->protection_default().of(rules::Threat::encrypted) == rules::ThreatAction::skip);
+  REQUIRE(policy->protection_rules().size() == 1);
+  CHECK(policy->protection_rules()[0].threats.of(rules::Threat::encrypted) == rules::ThreatAction::skip);
+  CHECK(policy->protection_rules()[0].threats.of(rules::Threat::macro) == rules::ThreatAction::block);
 }
 
 TEST_CASE("S19, S20: patterns that are none") {

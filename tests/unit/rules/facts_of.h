@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_type.h"
 #include "rules/facts.h"
 
 namespace sluice::testing {
@@ -30,6 +31,7 @@ struct Connection {
   }
   [[nodiscard]] rules::Facts at_hello() const {
     rules::Facts facts = at_connect();
+    facts.event = rules::Event::hello;
     facts.host_known = rules::Known::yes;
     facts.host = host;
     facts.hello_known = rules::Known::yes;
@@ -47,6 +49,57 @@ struct Connection {
     facts.hello_known = rules::Known::never;
     return facts;
   }
+};
+
+/// A request, or the response to it.
+struct Message {
+  Connection connection{};
+  std::string method = "GET";
+  std::string host = "www.example.com";
+  std::string url = "https://www.example.com/";
+  std::string user = "";  // empty: no proxy
+  std::string user_agent = "curl/8.5";
+  std::string mime = "";
+  std::string file_name = "";
+  // Its body, if there is one.
+  bool has_body = false;
+  bool complete = true;  // false: `size_at_least` bytes have come, and nothing else is known of it
+  uint64_t size = 0;
+  uint64_t size_at_least = 0;
+  FileTypes types{};
+  std::array<uint8_t, 16> md5{};
+  std::array<uint8_t, 32> sha256{};
+  bool unreadable = false;
+
+  [[nodiscard]] rules::Facts facts(rules::Event event) const {
+    using rules::Known;
+    rules::Facts facts = connection.at_connect();
+    facts.event = event;
+    facts.hello_known = Known::never;
+    facts.host_known = Known::yes;
+    facts.host = host;
+    facts.method = method;
+    facts.url = url;
+    facts.user_known = user.empty() ? Known::never : Known::yes;
+    facts.user = user;
+    facts.user_agent_known = Known::yes;
+    facts.user_agent = user_agent;
+    facts.mime = mime;
+    facts.file_names = {file_name, {}};
+    const Known known = complete ? Known::yes : Known::not_yet;
+    facts.content.size_known = facts.content.type_known = facts.content.hashes_known = known;
+    facts.content.size = size;
+    facts.content.size_at_least = size_at_least;
+    facts.content.types = &types;
+    facts.content.has_hashes = has_body;
+    facts.content.md5 = md5;
+    facts.content.sha256 = sha256;
+    if (unreadable) facts.content.type_known = facts.content.hashes_known = Known::not_yet;
+    facts.content.unreadable = unreadable;
+    return facts;
+  }
+  [[nodiscard]] rules::Facts at_request() const { return facts(rules::Event::request); }
+  [[nodiscard]] rules::Facts at_response() const { return facts(rules::Event::response); }
 };
 
 }  // namespace sluice::testing
