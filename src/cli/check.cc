@@ -79,8 +79,11 @@ std::string summary_of(const config::Config& config, size_t warnings) {
                         to_string(policy.tls_default()));
   else
     text += "tls.decrypt = false, so TLS rules do not apply";
+  if (!policy.bypass_rules().empty()) text += fmt::format(", {}", counted(policy.bypass_rules().size(), "bypass rule"));
   text += fmt::format(", {} (else {})", counted(policy.access_rules().size(), "access rule"),
                       policy.access_default_allows() ? "allow" : "block");
+  if (!policy.protection_rules().empty())
+    text += fmt::format(", {}", counted(policy.protection_rules().size(), "protection rule"));
   text += fmt::format(", {}", counted(policy.host_patterns(), "host pattern"));
   if (warnings > 0) text += fmt::format(", {}", counted(warnings, "warning"));
   return text;

@@ -31,15 +31,19 @@ constexpr char explain_footer[] = R"(
 For one connection, says what each event decides, which rule did it, and why each earlier rule did not match. What is
 not given is absent: without --sni the ClientHello names no server.
 
+With --url, the same for a request and its response: what is not given of the response is not known, and rules that hang on
+it are shown as undecided.
+
 With --pcap, one line for each TLS connection in a capture (pcap or pcapng, - for standard input). With --log, one line
-for each connection in an access log of Sluice's own in JSON. With --against FILE2 as well, only those connections that
-the rules of FILE2 would treat differently.
+for each connection and request in an access log of Sluice's own in JSON; what the log does not tell (file types, hashes, user
+agents) leaves a request undecided. With --against FILE2 as well, only what the rules of FILE2 would treat differently.
 
 Examples:
   sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --sni www.example.com
   sluice explain -c new.toml --client 2001:db8::7 --to '[2001:db8::1]:443' --sni x.example --alpn h2,http/1.1
   sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --no-tls
   sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --sni x.example --at '2026-11-21 09:00'
+  sluice explain --client 10.0.0.7 --url https://www.example.com/setup.exe --mime application/x-msdownload --file-type pe
   sluice explain --pcap lan.pcapng --interface eth1
   sluice explain --log /var/log/sluice/access.log --against new.toml)";
 
@@ -63,7 +67,6 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
       command.add_option("--to", options.destination, "Where to: 192.0.2.1:443 or [2001:db8::1]:443")
           ->type_name("ADDR:PORT")
           ->group(one);
-  client->needs(to);
   to->needs(client);
   CLI::Option* const sni = command.add_option("--sni", options.sni, "The server name in the ClientHello")
                                ->type_name("NAME")
@@ -95,6 +98,26 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
                   "happened)")
       ->type_name("TIME");
 
+  const std::string request = "A request, and its response";
+  CLI::Option* const url = command.add_option("--url", options.url, "What is asked for: https://www.example.com/x")
+                               ->type_name("URL")
+                               ->group(request)
+                               ->needs(client);
+  const auto of_request = [&](CLI::Option* option, const char* type) {
+    option->type_name(type)->group(request)->needs(url);
+  };
+  of_request(command.add_option("--method", options.method, "Its method (default: GET)"), "M");
+  of_request(command.add_option("--user-agent", options.user_agent, "Its User-Agent"), "UA");
+  of_request(command.add_option("--user", options.user, "The proxy user"), "NAME");
+  of_request(command.add_option("--mime", options.mime, "The Content-Type of the response"), "TYPE");
+  of_request(command.add_option("--size", options.size, "Its size: '10 MiB'"), "SIZE");
+  of_request(command.add_option("--file-name", options.file_name, "Its file name (default: from the URL)"), "NAME");
+  of_request(command.add_option("--file-type", options.file_type, "What its content is, as in rules.toml"), "LIST");
+  of_request(command.add_option("--md5", options.md5, "Its MD5"), "HEX");
+  of_request(command.add_option("--sha256", options.sha256, "Its SHA-256"), "HEX");
+  command.add_flag("--upload", options.is_upload, "All this is of the request's own body")->group(request)->needs(url);
+  for (CLI::Option* of_connection : {sni, alpn, version, ja4, ech, no_tls}) url->excludes(of_connection);
+
   const std::string many = "Many connections";
   CLI::Option* const pcap =
       command.add_option("--pcap", options.pcap_file, "A packet capture")->type_name("FILE")->group(many);
@@ -113,6 +136,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
                                    ->group(many);
   all_ports->needs(pcap);
   pcap->excludes(client)->excludes(log);
+  url->excludes(pcap)->excludes(log);
   log->excludes(client);
   (void)against;
   command.footer(explain_footer);

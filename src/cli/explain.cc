@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <utility>
 
+#include "base/canonical_url.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "cli/capture.h"
@@ -17,8 +21,10 @@
 #include "cli/command_line.h"
 #include "cli/explain_many.h"
 #include "cli/explain_one.h"
+#include "cli/explain_request.h"
 #include "cli/text.h"
 #include "cli/verdict.h"
+#include "config/units.h"
 
 namespace sluice::cli {
 namespace {
@@ -27,6 +33,8 @@ int complain(int code, std::string_view message) {
   fmt::print(stderr, "sluice explain: {}\n", printable(message));
   return code;
 }
+
+constexpr size_t log_requests_waiting_max = 1'000'000;  // some 500 MB; a log has as many open at once hardly ever
 
 void print_line(std::string_view line) { fmt::print("{}\n", line); }
 
@@ -74,6 +82,62 @@ std::optional<Connection> described(const ExplainOptions& options, std::string& 
   }
   connection.first_bytes = std::move(hello);
   return connection;
+}
+
+template <size_t N>
+bool read_hash(std::string_view text, std::optional<std::array<uint8_t, N>>& hash) {
+  if (text.empty()) return true;
+  std::array<uint8_t, N> bytes{};
+  if (text.size() != 2 * N) return false;
+  for (size_t i = 0; i < N; ++i) {
+    const auto [end, failure] = std::from_chars(text.data() + 2 * i, text.data() + 2 * i + 2, bytes[i], 16);
+    if (failure != std::errc{} || end != text.data() + 2 * i + 2) return false;
+  }
+  hash = bytes;
+  return true;
+}
+
+/// A request and its response, from the options; nullopt with `error` set when one of them makes no sense.
+std::optional<Request> described_request(const ExplainOptions& options, std::string& error) {
+  const auto failed = [&](std::string message) {
+    error = std::move(message);
+    return std::nullopt;
+  };
+  Request request;
+  const auto client = IpAddress::parse(options.client);
+  if (!client) return failed(fmt::format("--client '{}' is not an address", options.client));
+  request.client = *client;
+  if (!options.destination.empty()) {
+    request.destination = Endpoint::parse(options.destination);
+    if (!request.destination)
+      return failed(fmt::format("--to '{}' is not an address and a port: 192.0.2.1:443 or [2001:db8::1]:443",
+                                options.destination));
+  }
+  std::string why;
+  const auto url = canonical_url(options.url, why);
+  if (!url) return failed(fmt::format("--url '{}': {}", options.url, why));
+  request.url = *url;
+  request.interface = options.interface;
+  request.method = options.method;
+  request.user = options.user;
+  request.user_agent = options.user_agent;
+  request.is_upload = options.is_upload;
+  request.mime = options.mime;
+  std::transform(request.mime.begin(), request.mime.end(), request.mime.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  request.file_name = options.file_name;
+  if (!options.size.empty()) {
+    request.size = config::parse_size_bytes(options.size);
+    if (!request.size)
+      return failed(fmt::format("--size '{}' is not a size, as in \"512 B\" or \"10 MiB\"", options.size));
+  }
+  if (!options.file_type.empty()) {
+    request.types = parse_file_types(options.file_type, why);
+    if (!request.types) return failed("--file-type: " + why);
+  }
+  if (!read_hash(options.md5, request.md5)) return failed("--md5: 32 hexadecimal digits are wanted");
+  if (!read_hash(options.sha256, request.sha256)) return failed("--sha256: 64 hexadecimal digits are wanted");
+  return request;
 }
 
 int64_t now_us() {
@@ -132,21 +196,47 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
   if (!log) return complain(exit_problem, options.log_file + ": cannot be opened");
   int code = exit_ok;
   size_t number = 0;
+  // Requests wait for the line of their connection, which comes later and has the destination.
+  std::map<uint64_t, std::vector<LoggedRequest>> waiting;
+  size_t waiting_count = 0;
   std::string line;
   while (std::getline(log, line)) {
     ++number;
     if (line.empty()) continue;
     std::string error;
     auto seen = read_log_line(line, error);
-    if (!seen && error.empty()) continue;  // a request
+    std::optional<LoggedRequest> logged;
+    if (!seen && error.empty()) logged = read_request_line(line, error);
+    if (logged) {
+      if (at) logged->request.now = *at;
+      if (!options.interface.empty()) logged->request.interface = options.interface;
+      if (waiting_count < log_requests_waiting_max) {
+        ++waiting_count;
+        waiting[logged->connection].push_back(std::move(*logged));
+      } else {
+        report.add(*logged);  // without its destination
+      }
+      continue;
+    }
     if (!seen) {
       code = complain(exit_problem, fmt::format("{}:{}: {}", options.log_file, number, error));
       continue;
     }
     if (at) seen->connection.now = *at;
     if (!options.interface.empty()) seen->connection.interface = options.interface;
+    if (const auto found = waiting.find(seen->id); found != waiting.end()) {
+      for (LoggedRequest& request : found->second) {
+        request.request.destination = seen->connection.destination;
+        if (request.request.interface.empty()) request.request.interface = seen->connection.interface;
+        report.add(request);
+      }
+      waiting_count -= found->second.size();
+      waiting.erase(found);
+    }
     report.add(*seen);
   }
+  for (const auto& [id, requests] : waiting)  // their connections were open when the log ended
+    for (const LoggedRequest& request : requests) report.add(request);
   if (log.bad()) code = complain(exit_problem, options.log_file + ": cannot be read to its end");
   fmt::print(stderr, "{}\n", report.summary());
   return code;
@@ -163,9 +253,16 @@ int explain(const ExplainOptions& options) {
   }
   const bool is_many = !options.pcap_file.empty() || !options.log_file.empty();
   std::optional<Connection> one;
-  if (!is_many) {
+  std::optional<Request> request;
+  if (!is_many && !options.url.empty()) {
+    std::string error;
+    request = described_request(options, error);
+    if (!request) return complain(exit_usage, error);
+    request->now = at ? *at : local_time(now_us());
+  } else if (!is_many) {
     if (options.client.empty())
       return complain(exit_usage, "say what to explain: --client and --to, --pcap, or --log");
+    if (options.destination.empty()) return complain(exit_usage, "--client needs --to, or --url for a request");
     std::string error;
     one = described(options, error);
     if (!one) return complain(exit_usage, error);
@@ -178,6 +275,12 @@ int explain(const ExplainOptions& options) {
   if (!options.against_file.empty()) {
     against = load_or_complain(options.against_file);
     if (!against) return exit_problem;
+  }
+  if (request) {
+    fmt::print("{}", explain_request(*config, *request));
+    if (against)
+      fmt::print("\nagainst {}:\n{}", printable(options.against_file), explain_request(*against, *request));
+    return exit_ok;
   }
   if (one) {
     fmt::print("{}", explain_one(*config, *one));

@@ -20,6 +20,18 @@ struct ExplainOptions {
   bool no_tls = false;
   std::string interface;
   std::string at;
+  // a request
+  std::string url;
+  std::string method = "GET";
+  std::optional<std::string> user;
+  std::optional<std::string> user_agent;
+  bool is_upload = false;
+  std::string mime;
+  std::optional<std::string> file_name;
+  std::string file_type;
+  std::string size;
+  std::string md5;
+  std::string sha256;
   std::string pcap_file;
   bool all_ports = false;
   std::string log_file;

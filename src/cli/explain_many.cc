@@ -30,8 +30,23 @@ std::string shown_time(int64_t time_us) {
                      time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec, time_us / 1000 % 1000);
 }
 
-/// "2026-11-21T18:00:00.123456Z", as record/format writes it.
-std::optional<int64_t> parse_utc(std::string_view text) {
+/// Whether the gateway saw bytes that are no ClientHello, or none at all.
+FirstBytes first_bytes_without_hello(std::string_view close, std::string_view detail) {
+  if (close == "hello_timeout") return Silence{};
+  if (close == "request_refused" || close == "response_refused") return Unseen{};  // the detail is HTTP's
+  constexpr std::pair<std::string_view, hello::Malformed> rows[] = {
+#define SLUICE_MALFORMED(name, text) {#name, hello::Malformed::name},
+#include "hello/malformed.def"
+#undef SLUICE_MALFORMED
+  };
+  for (const auto& [name, reason] : rows)
+    if (name == detail) return reason;
+  return Unseen{};
+}
+
+}  // namespace
+
+std::optional<int64_t> parse_log_time(std::string_view text) {
   constexpr std::string_view shape = "0000-00-00T00:00:00.000000Z";
   if (text.size() != shape.size()) return std::nullopt;
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -52,22 +67,6 @@ std::optional<int64_t> parse_utc(std::string_view text) {
   time.tm_sec = number(17, 2);
   return int64_t{timegm(&time)} * 1'000'000 + number(20, 6);
 }
-
-/// Whether the gateway saw bytes that are no ClientHello, or none at all.
-FirstBytes first_bytes_without_hello(std::string_view close, std::string_view detail) {
-  if (close == "hello_timeout") return Silence{};
-  if (close == "request_refused" || close == "response_refused") return Unseen{};  // the detail is HTTP's
-  constexpr std::pair<std::string_view, hello::Malformed> rows[] = {
-#define SLUICE_MALFORMED(name, text) {#name, hello::Malformed::name},
-#include "hello/malformed.def"
-#undef SLUICE_MALFORMED
-  };
-  for (const auto& [name, reason] : rows)
-    if (name == detail) return reason;
-  return Unseen{};
-}
-
-}  // namespace
 
 std::optional<uint16_t> parse_tls_version(std::string_view text) {
   if (text == "1.3") return uint16_t{0x0304};
@@ -92,12 +91,13 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
   if (text("type") != "connection") return failed("not a line of a connection (\"type\":\"connection\")");
   const auto client = Endpoint::parse(text("client"));
   const auto destination = Endpoint::parse(text("destination"));
-  const auto time_us = parse_utc(text("time"));
+  const auto time_us = parse_log_time(text("time"));
   if (!client || !destination || !time_us)
     return failed("\"client\", \"destination\" or \"time\" is missing or wrong");
 
   Seen seen;
   seen.time_us = *time_us;
+  if (const auto id = parsed.find("id"); id != parsed.end() && id->is_number_unsigned()) seen.id = id->get<uint64_t>();
   seen.connection.client = *client;
   seen.connection.destination = *destination;
   seen.connection.interface = text("interface");
@@ -153,8 +153,28 @@ void Report::add(const Seen& seen) {
   print_(line);
 }
 
+void Report::add(const LoggedRequest& logged) {
+  ++requests_;
+  const RequestVerdict verdict = verdict_of(now_.judge, logged.request);
+  std::string action = verdict.action;
+  std::string by = verdict.by;
+  ++by_action_[action];
+  if (against_) {
+    const RequestVerdict other = verdict_of(against_->judge, logged.request);
+    if (other.action == verdict.action) return;
+    ++changes_;
+    action += "->" + other.action;
+    by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
+  }
+  std::string line = fmt::format("{} {} {} {} {}", shown_time(logged.time_us), logged.request.client.to_string(),
+                                 printable(logged.request.method), printable(logged.request.url), action);
+  if (!by.empty()) line += ' ' + printable(by);
+  print_(line);
+}
+
 std::string Report::summary() const {
-  const std::string all = counted(connections_, "connection");
+  std::string all = counted(connections_, "connection");
+  if (requests_ > 0) all += " and " + counted(requests_, "request");
   if (against_) return fmt::format("{} of {} would change", changes_, all);
   std::string text = all;
   const char* separator = ": ";

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/explain_request.h"
 #include "cli/verdict.h"
 #include "config/config.h"
 #include "rules/judge.h"
@@ -19,6 +20,7 @@ namespace sluice::cli {
 struct Seen {
   Connection connection;
   int64_t time_us = 0;
+  uint64_t id = 0;   // in a log
   std::string note;  // why there is no ClientHello, or what is special about it; may be empty
 };
 
@@ -36,6 +38,8 @@ class Report {
          Print print);
 
   void add(const Seen& seen);
+  /// A request of the log; its line: DATE TIME CLIENT METHOD URL ACTION BY.
+  void add(const LoggedRequest& logged);
   /// "12 connections: 9 tunnel-sni, 3 terminate" or "2 of 12 connections would change".
   [[nodiscard]] std::string summary() const;
 
@@ -50,6 +54,7 @@ class Report {
   std::optional<Side> against_;
   Print print_;
   size_t connections_ = 0;
+  size_t requests_ = 0;
   size_t changes_ = 0;
   std::map<std::string, size_t> by_action_;
 };
@@ -58,6 +63,9 @@ class Report {
 /// not one, or with `error` empty when it tells of a request, whose connection has a line of its own. The log
 /// keeps only the best TLS version that the client offered.
 [[nodiscard]] std::optional<Seen> read_log_line(std::string_view line, std::string& error);
+
+/// "2026-11-21T18:00:00.123456Z", as record/format writes it, in microseconds since 1970.
+[[nodiscard]] std::optional<int64_t> parse_log_time(std::string_view text);
 
 /// "1.3" -> 0x0304; nullopt for anything but 1.0 to 1.3.
 [[nodiscard]] std::optional<uint16_t> parse_tls_version(std::string_view text);

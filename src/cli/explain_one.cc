@@ -38,9 +38,13 @@ std::string shown_table(const char* table, const rules::TableReasons& reasons) {
   return text;
 }
 
+/// A table without rules says nothing.
+bool is_empty(const rules::TableReasons& reasons) {
+  return reasons.read && reasons.rules.size() == 1 && reasons.rules.front().rule == rules::rule_default;
+}
+
 std::string shown_event(const rules::Explanation& explanation, const char* title) {
-  return fmt::format("{}\n", title) + shown_table("access", explanation.access) +
-         shown_table("tls", explanation.tls);
+  return fmt::format("{}\n", title) + shown_stages(explanation) + shown_table("tls", explanation.tls);
 }
 
 std::string hello_title(const Connection& connection, std::string_view ja4) {
@@ -62,6 +66,15 @@ std::string shown_result(const Verdict& verdict) {
 }
 
 }  // namespace
+
+std::string shown_stages(const rules::Explanation& explanation) {
+  std::string text;
+  if (!is_empty(explanation.bypass)) text += shown_table("bypass", explanation.bypass);
+  text += shown_table("access", explanation.access);
+  if (explanation.protection.read && !is_empty(explanation.protection))
+    text += shown_table("protection", explanation.protection);
+  return text;
+}
 
 std::string explain_one(const config::Config& config, const Connection& connection) {
   const std::string where = connection.interface.empty() ? "" : " on " + printable(connection.interface);

@@ -33,6 +33,8 @@ bool ends_it(Action action) {
 /// Which rule, or which default, a decision comes from.
 std::string by_of(const rules::Policy& policy, const rules::Decision& decision) {
   const bool is_access = decision.action == Action::block || decision.action == Action::redirect;
+  if (is_access && decision.bypass_rule != rules::rule_none)
+    return fmt::format("bypass rule \"{}\"", policy.bypass_rule_name(decision.bypass_rule));
   const rules::RuleIndex index = is_access ? decision.access_rule : decision.tls_rule;
   if (index == rules::rule_default) return is_access ? "access.default" : "tls.default_action";
   if (index == rules::rule_none) return "tls.decrypt = false";
@@ -97,6 +99,7 @@ rules::Facts connect_facts(const Connection& connection) {
 
 rules::Facts hello_facts(const Connection& connection, std::string_view ja4) {
   rules::Facts facts = connect_facts(connection);
+  facts.event = rules::Event::hello;
   const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
   facts.host_known = facts.hello_known = hello != nullptr ? Known::yes : Known::never;
   if (hello == nullptr) return facts;

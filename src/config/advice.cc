@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
+#include "base/file_type.h"
+#include "config/units.h"
 #include "rules/coverage.h"
+#include "rules/url_pattern.h"
 
 namespace sluice::config {
 namespace {
@@ -22,9 +26,43 @@ const RowCondition* condition_on(const ReadRule& rule, Slot slot) {
   return nullptr;
 }
 
-bool is_hello_slot(Slot slot) {
-  return slot == Slot::sni || slot == Slot::ech || slot == Slot::alpn || slot == Slot::tls_version ||
-         slot == Slot::ja4;
+bool is_hello_slot(Slot slot) { return (rules::bit_of(slot) & rules::hello_slots) != 0; }
+
+// As it was accepted before; nullopt for a regular expression.
+std::optional<rules::UrlPattern> url_of(const std::string& text) {
+  std::string error;
+  return rules::UrlPattern::parse(text, error);
+}
+
+// Whether a predicate holds for every value of a condition; false for lists from files, which nobody has kept.
+template <class Predicate>
+bool all_written(const RowCondition& condition, const RulesReader& rules, Predicate&& predicate) {
+  return std::all_of(condition.groups.begin(), condition.groups.end(), [&](GroupId group) {
+    const auto& texts = rules.written(group);
+    return !texts.empty() && std::all_of(texts.begin(), texts.end(), predicate);
+  });
+}
+
+// What only requests and responses have: no CONNECT can meet the condition.
+bool is_of_message(const RowCondition& condition, const RulesReader& rules) {
+  const Slot slot = condition.shown.slot;
+  if ((rules::bit_of(slot) & rules::content_slots) != 0) return true;
+  if (slot == Slot::url)
+    return all_written(condition, rules, [](const std::string& text) {
+      const auto url = url_of(text);
+      return !url || url->path != rules::UrlPattern::Path::none;
+    });
+  if (slot == Slot::method) return all_written(condition, rules, [](const std::string& text) { return text != "CONNECT"; });
+  return slot == Slot::direction && all_written(condition, rules, [](const std::string& text) { return text == "response"; });
+}
+const RowCondition* message_condition(const ReadRule& rule, const RulesReader& rules) {
+  for (const RowCondition& condition : rule.when)
+    if (is_of_message(condition, rules)) return &condition;
+  return nullptr;
+}
+bool is_only_connect(const RowCondition& condition, const RulesReader& rules) {
+  return condition.shown.slot == Slot::method &&
+         all_written(condition, rules, [](const std::string& text) { return text == "CONNECT"; });
 }
 
 // "8000-8100" as it was accepted before.
@@ -60,7 +98,11 @@ class Comparison {
     if (!wide.excepts.empty()) return false;
     return std::all_of(wide.when.begin(), wide.when.end(), [&](const RowCondition& condition) {
       const RowCondition* other = condition_on(narrow, condition.shown.slot);
-      return other != nullptr && covers(condition, *other);
+      if (other != nullptr) return covers(condition, *other);
+      // A URL pattern lies at its host.
+      const RowCondition* url = condition_on(narrow, Slot::url);
+      return condition.shown.slot == Slot::host && url != nullptr &&
+             all_written(*url, rules_, [&](const std::string& text) { return covers_host_of(condition, text); });
     });
   }
 
@@ -111,10 +153,11 @@ class Comparison {
       case Slot::alpn:
       case Slot::tls_version:
       case Slot::method:
+      case Slot::file_type:
+        return covers_type(wide, text);
       case Slot::user_agent:
       case Slot::url:
       case Slot::file_name:
-      case Slot::file_type:
       case Slot::size:
       case Slot::direction:
       case Slot::md5:
@@ -122,6 +165,26 @@ class Comparison {
         return any_written(wide, [&](const std::string& pattern) { return pattern == text; });
     }
     return false;
+  }
+
+  bool covers_host_of(const RowCondition& hosts, const std::string& text) const {
+    const auto url = url_of(text);
+    if (!url || url->any_host) return false;
+    if (url->address) return coverage_.networks(Slot::host, hosts.groups, {*url->address, 128});
+    return coverage_.hosts(hosts.groups, url->host);
+  }
+
+  bool covers_type(const RowCondition& wide, const std::string& text) const {
+    FileTypeSet all;
+    for (const GroupId group : wide.groups)
+      for (const std::string& name : rules_.written(group)) add_type(all, name);
+    FileTypeSet one;
+    add_type(one, text);
+    return all.covers(one);
+  }
+  static void add_type(FileTypeSet& set, const std::string& name) {
+    if (const auto type = file_type_named(name)) return set.add(*type);
+    if (const auto file_class = file_class_named(name)) set.add(*file_class);
   }
 
   // "eth*" covers "eth1" and "eth1*".
@@ -159,16 +222,16 @@ void advise_of_shadows(std::span<const ReadRule> table, const Comparison& compar
 // The first condition of the rule that waits for the ClientHello; null when the connect event can decide it.
 const RowCondition* waits_for_hello(const ReadRule& rule, const RulesReader& rules) {
   for (const RowCondition& condition : rule.when) {
-    if (is_hello_slot(condition.shown.slot)) return &condition;
-    if (condition.shown.slot != Slot::host) continue;
-    const bool only_addresses =
-        std::all_of(condition.groups.begin(), condition.groups.end(), [&](GroupId group) {
-          const auto& texts = rules.written(group);
-          return !texts.empty() && std::all_of(texts.begin(), texts.end(), [](const std::string& text) {
-            return Cidr::parse(text).has_value();
-          });
-        });
-    if (!only_addresses) return &condition;
+    const Slot slot = condition.shown.slot;
+    if (is_hello_slot(slot)) return &condition;
+    if (slot == Slot::host &&
+        !all_written(condition, rules, [](const std::string& text) { return Cidr::parse(text).has_value(); }))
+      return &condition;
+    if (slot == Slot::url && !is_of_message(condition, rules) && !all_written(condition, rules, [](const std::string& text) {
+          const auto url = url_of(text);
+          return url && url->address;
+        }))
+      return &condition;
   }
   return nullptr;
 }
@@ -186,9 +249,27 @@ bool ports_meet(const std::string& a, const std::string& b) {
   return a_first <= b_last && b_first <= a_last;
 }
 
+bool is_under(std::string_view name, std::string_view above) {
+  return name.size() > above.size() && name.ends_with(above) && name[name.size() - above.size() - 1] == '.';
+}
+
+bool hosts_meet(const std::string& a, const std::string& b) {
+  if (Cidr::parse(a) || Cidr::parse(b)) return true;  // a name may have that address
+  std::string error;
+  const auto first = HostPattern::parse(a, error);
+  const auto second = HostPattern::parse(b, error);
+  if (!first || !second) return true;
+  using Kind = HostPattern::Kind;
+  if (first->name == second->name)
+    return first->kind == second->kind || first->kind == Kind::both || second->kind == Kind::both;
+  return (first->kind != Kind::exact && is_under(second->name, first->name)) ||
+         (second->kind != Kind::exact && is_under(first->name, second->name));
+}
+
 // Whether some connection could meet both rules; "yes" when it cannot be told.
 bool may_meet(const ReadRule& a, const ReadRule& b, const RulesReader& rules) {
-  for (const Slot slot : {Slot::client, Slot::destination, Slot::port}) {
+  for (const Slot slot : {Slot::client, Slot::destination, Slot::port, Slot::host}) {
+    const auto values_meet = slot == Slot::port ? ports_meet : slot == Slot::host ? hosts_meet : networks_meet;
     const RowCondition* first = condition_on(a, slot);
     const RowCondition* second = condition_on(b, slot);
     if (first == nullptr || second == nullptr) continue;
@@ -200,13 +281,16 @@ bool may_meet(const ReadRule& a, const ReadRule& b, const RulesReader& rules) {
         meet = meet || texts.empty() || others.empty();  // a list file
         for (const std::string& text : texts)
           for (const std::string& other_text : others)
-            meet = meet || (slot == Slot::port ? ports_meet : networks_meet)(text, other_text);
+            meet = meet || values_meet(text, other_text);
       }
     }
     if (!meet) return false;
   }
   return true;
 }
+
+// EXPLICIT: whether there is a listener for configured clients.
+bool knows_users(const Config& /*config*/) { return false; }
 
 // The TLS rules that can decide a plain tunnel before the ClientHello is read.
 std::vector<const ReadRule*> blind_tunnels(const RulesReader& rules) {
@@ -224,16 +308,14 @@ std::vector<const ReadRule*> blind_tunnels(const RulesReader& rules) {
   return tunnels;
 }
 
-void advise_of_tunnels(const Config& config, const RulesReader& rules, Problems& problems) {
-  if (!config.tls.decrypt && !rules.tls_rules().empty())
-    problems.warning(rules.tls_rules().front().position,
-                     "tls.decrypt = false: the TLS rules are not applied, every handshake is relayed without "
-                     "intervention");
+void advise_of_tunnels(const Config& config, std::span<const ReadRule> table, const RulesReader& rules,
+                       Problems& problems) {
   const auto tunnels = config.tls.decrypt ? blind_tunnels(rules) : std::vector<const ReadRule*>{};
-  for (const ReadRule& rule : rules.access_rules()) {
+  for (const ReadRule& rule : table) {
     const RowCondition* waiting = waits_for_hello(rule, rules);
     if (waiting == nullptr) continue;
-    if (!config.tls.decrypt) {
+    const bool of_hello = is_hello_slot(waiting->shown.slot);
+    if (!config.tls.decrypt && (of_hello || config.gateway.http_ports.empty())) {
       problems.warning(waiting->shown.position,
                        fmt::format("rule \"{}\" can never match: with tls.decrypt = false no ClientHello is "
                                    "read, so {} is never known",
@@ -251,6 +333,131 @@ void advise_of_tunnels(const Config& config, const RulesReader& rules, Problems&
                       rule.name, (*tunnel)->name, (*tunnel)->position.line,
                       rules::to_string(waiting->shown.slot)));
   }
+}
+
+// --- what needs the traffic inside (S28)
+
+bool is_tunnel(rules::Action action) { return action == rules::Action::tunnel || action == rules::Action::tunnel_sni; }
+
+/// What becomes of all TLS connections that a rule is about, as far as it can be told: `rule` is null for the default; bump when
+/// some of them may be decrypted.
+struct Fate {
+  rules::Action action = rules::Action::bump;
+  const ReadRule* rule = nullptr;
+};
+Fate fate_of(const Config& config, const ReadRule& rule, const Comparison& comparison, const RulesReader& rules) {
+  if (!config.tls.decrypt) return {rules::Action::tunnel, nullptr};
+  for (const ReadRule& tls : rules.tls_rules()) {
+    if (comparison.covers(tls, rule)) return {tls.action, &tls};
+    if (tls.action == rules::Action::bump && may_meet(tls, rule, rules)) return {};
+  }
+  return {config.policy->tls_default(), nullptr};
+}
+
+bool bumps(const Config& config, const RulesReader& rules) {
+  return config.tls.decrypt &&
+         (config.policy->tls_default() == rules::Action::bump ||
+          std::any_of(rules.tls_rules().begin(), rules.tls_rules().end(),
+                      [](const ReadRule& rule) { return rule.action == rules::Action::bump; }));
+}
+
+std::string tunnelled_by(const Config& config, const Fate& fate) {
+  if (fate.rule != nullptr)
+    return fmt::format("the TLS rule \"{}\" in line {} tunnels these connections", fate.rule->name,
+                       fate.rule->position.line);
+  if (!config.tls.decrypt) return "tls.decrypt = false tunnels all connections";
+  return fmt::format("tls.default_action = \"{}\" tunnels these connections", rules::to_string(fate.action));
+}
+
+// Conditions that contradict each other or that nothing here can meet.
+bool advise_of_void(const Config& config, const ReadRule& rule, const RulesReader& rules, Problems& problems) {
+  const RowCondition* inside = message_condition(rule, rules);
+  const auto never = [&](const RowCondition& condition, std::string_view why) {
+    problems.warning(condition.shown.position, fmt::format("rule \"{}\" can never match: {}", rule.name, why));
+    return true;
+  };
+  if (const RowCondition* user = condition_on(rule, Slot::user); user != nullptr && !knows_users(config))
+    return never(*user, "only clients that are configured for a proxy have a user, and there is no [explicit] listener");
+  const RowCondition* method = condition_on(rule, Slot::method);
+  const bool only_connect = method != nullptr && is_only_connect(*method, rules);
+  if (const RowCondition* agent = condition_on(rule, Slot::user_agent);
+      agent != nullptr && only_connect && !knows_users(config))
+    return never(*agent, "a transparent CONNECT has no user agent");
+  if (inside == nullptr) return false;
+  const char* const slot = rules::to_string(inside->shown.slot);
+  if (only_connect) return never(*inside, fmt::format("a CONNECT has no {}", slot));
+  for (const RowCondition& condition : rule.when)
+    if (is_hello_slot(condition.shown.slot))
+      return never(condition, fmt::format("{} is known of connections, {} of the requests inside: no event has both",
+                                          rules::to_string(condition.shown.slot), slot));
+  if (config.gateway.http_ports.empty() && !knows_users(config) && !bumps(config, rules))
+    return never(*inside, fmt::format("{} needs the requests inside, and none are read: nothing is bumped, and "
+                                      "gateway.http_ports is empty",
+                                      slot));
+  return false;
+}
+
+// S28: what a rule forbids inside, and a tunnel carries unseen.
+void advise_of_messages(const Config& config, std::span<const ReadRule> table, const Comparison& comparison,
+                        const RulesReader& rules, Problems& problems) {
+  for (const ReadRule& rule : table) {
+    if (advise_of_void(config, rule, rules, problems)) continue;
+    if (rule.action == rules::Action::peek) continue;
+    const Fate fate = fate_of(config, rule, comparison, rules);
+    if (!is_tunnel(fate.action)) continue;
+    const RowCondition* inside = message_condition(rule, rules);
+    const bool leaves_connect_out = std::any_of(rule.excepts.begin(), rule.excepts.end(), [&](const auto& except) {
+      return except.size() == 1 && except.front().shown.slot == Slot::method && !is_of_message(except.front(), rules);
+    });
+    if (inside == nullptr && leaves_connect_out) {
+      problems.warning(rule.position,
+                       fmt::format("rule \"{}\" leaves CONNECT out, and {}: what it blocks can be reached over HTTPS; bump "
+                                   "them, or let the rule apply to CONNECT too",
+                                   rule.name, tunnelled_by(config, fate)));
+    } else if (inside != nullptr && fate.rule != nullptr) {
+      problems.warning(inside->shown.position,
+                       fmt::format("rule \"{}\" does not apply over HTTPS: {}, so {} is never known there", rule.name,
+                                   tunnelled_by(config, fate), rules::to_string(inside->shown.slot)));
+    }
+  }
+}
+
+// RFC 9110, RFC 5789, WebDAV and its kin. Others are allowed, but rarely meant.
+void advise_of_methods(std::span<const ReadRule> table, const RulesReader& rules, Problems& problems) {
+  constexpr std::array<std::string_view, 40> registered = {
+      "ACL",     "BASELINE-CONTROL", "BIND",      "CHECKIN",  "CHECKOUT",   "CONNECT",    "COPY",
+      "DELETE",  "GET",              "HEAD",      "LABEL",    "LINK",       "LOCK",       "MERGE",
+      "MKACTIVITY", "MKCALENDAR",    "MKCOL",     "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "OPTIONS",
+      "ORDERPATCH", "PATCH",         "POST",      "PROPFIND", "PROPPATCH",  "PUT",        "QUERY",
+      "REBIND",  "REPORT",           "SEARCH",    "TRACE",    "UNBIND",     "UNCHECKOUT", "UNLINK",
+      "UNLOCK",  "UPDATE",           "UPDATEREDIRECTREF", "VERSION-CONTROL", "PURGE"};
+  for (const ReadRule& rule : table) {
+    const RowCondition* condition = condition_on(rule, Slot::method);
+    if (condition == nullptr) continue;
+    for (const GroupId group : condition->groups) {
+      for (const std::string& text : rules.written(group)) {
+        if (std::find(registered.begin(), registered.end(), text) != registered.end()) continue;
+        const std::string_view near = nearest(text, registered);
+        problems.warning(condition->shown.position,
+                         near.empty() ? fmt::format("rule \"{}\": {} is not a registered method", rule.name, text)
+                                      : fmt::format("rule \"{}\": {} is not a registered method; did you mean {}?", rule.name,
+                                                    text, near));
+      }
+    }
+  }
+}
+
+void advise_once(const Config& config, const RulesReader& rules, Problems& problems) {
+  if (!config.tls.decrypt && !rules.tls_rules().empty())
+    problems.warning(rules.tls_rules().front().position,
+                     "tls.decrypt = false: the TLS rules are not applied, every handshake is relayed without "
+                     "intervention");
+  if (!config.tls.decrypt && rules.https_page_at())
+    problems.warning(*rules.https_page_at(),
+                     "access.https_page has no effect with tls.decrypt = false: a page inside HTTPS is shown by decrypting");
+  if (rules.protection_at())
+    problems.warning(*rules.protection_at(),
+                     "protection: this version has no scanner yet, so nothing will be scanned; the rules are read and logged");
 }
 
 /// `ports`: those whose connections this table sees; `where` they are listed.
@@ -297,20 +504,25 @@ void advise_of_contradictions(std::span<const ReadRule> table, const RulesReader
 
 void advise(const Config& config, const RulesReader& rules, Problems& problems) {
   const Comparison comparison(*config.policy, rules);
+  const Gateway& gateway = config.gateway;
+  std::vector<uint16_t> all_ports(gateway.tls_ports);
+  all_ports.insert(all_ports.end(), gateway.http_ports.begin(), gateway.http_ports.end());
+  advise_once(config, rules, problems);
   for (const auto kind :
        {rules::TableKind::bypass, rules::TableKind::access, rules::TableKind::protection, rules::TableKind::tls}) {
     const std::span<const ReadRule> table(rules.rules(kind));
     advise_of_shadows(table, comparison, problems);
     advise_of_contradictions(table, rules, problems);
+    advise_of_methods(table, rules, problems);
+    if (kind == rules::TableKind::tls) {
+      advise_of_ports(gateway.tls_ports, "gateway.tls_ports", table, rules, problems);
+      continue;
+    }
+    advise_of_ports(all_ports, gateway.http_ports.empty() ? "gateway.tls_ports" : "gateway.tls_ports or http_ports", table,
+                    rules, problems);
+    advise_of_tunnels(config, table, rules, problems);
+    advise_of_messages(config, table, comparison, rules, problems);
   }
-  const Gateway& gateway = config.gateway;
-  advise_of_ports(gateway.tls_ports, "gateway.tls_ports", rules.tls_rules(), rules, problems);
-  std::vector<uint16_t> all_ports(gateway.tls_ports);
-  all_ports.insert(all_ports.end(), gateway.http_ports.begin(), gateway.http_ports.end());
-  advise_of_ports(all_ports,
-                  gateway.http_ports.empty() ? "gateway.tls_ports" : "gateway.tls_ports or http_ports",
-                  rules.access_rules(), rules, problems);
-  advise_of_tunnels(config, rules, problems);
 }
 
 }  // namespace sluice::config

@@ -162,6 +162,7 @@ struct Config {
   Limits limits;
   Log log;
   std::shared_ptr<const rules::Policy> policy;
+  std::vector<std::string> list_files;  // that "@…" names anywhere, as paths
 };
 
 struct Loaded {

@@ -271,6 +271,7 @@ Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_se
   read_document(*document, read_file, rules, builder, problems, may_bump, *config);
   if (problems.errors() > 0) return {nullptr, problems.take()};
   config->policy = builder.build();
+  config->list_files = rules.list_files();
   advise(*config, rules, problems);
   return {std::move(config), problems.take()};
 }

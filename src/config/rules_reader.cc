@@ -1,11 +1,13 @@
 #include "config/rules_reader.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 
+#include "base/macro_text.h"
 #include "config/units.h"
 
 namespace sluice::config {
@@ -121,6 +123,7 @@ std::optional<std::string> RulesReader::read_list(std::string_view name, Positio
     return std::nullopt;
   }
   auto text = read_file_(path, error);
+  list_files_.push_back(path);
   if (!text)
     problems_.error(
         at, fmt::format("cannot read the list {}: {} (names are relative to the directory of this file)",
@@ -504,8 +507,27 @@ void RulesReader::read_traffic_action(Section& section, const std::string& path,
         position,
         fmt::format("{} redirects, but has no `to`: write the URL, as in to = \"https://intranet.example/\"", path));
   } else if (to != nullptr) {
+    check_redirect(path, *to, section.value("to")->position);
     rule.redirect_to = *to;
   }
+}
+
+// The macros of S31, and what no header can hold.
+void RulesReader::check_redirect(const std::string& path, const std::string& to, Position at) {
+  if (std::any_of(to.begin(), to.end(), [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }))
+    problems_.error(at, fmt::format("{}.to has a space or a control character in it, which no URL has", path));
+  const auto fault = find_macro_fault(to);
+  if (!fault) return;
+  const Position where = {at.line, at.column + static_cast<uint32_t>(fault->column)};  // behind the quote
+  if (fault->name.empty()) {
+    problems_.error(where, fmt::format("{}.to has more macros than are allowed", path));
+    return;
+  }
+  const std::string_view near = nearest(fault->name, macro_names());
+  problems_.error(where, near.empty() ? fmt::format("{}.to: there is no macro %{}%; known are {} (a percent sign is %%)", path,
+                                                    fault->name, fmt::join(macro_names(), ", "))
+                                      : fmt::format("{}.to: there is no macro %{}%: did you mean %{}%?", path, fault->name,
+                                                    near));
 }
 
 void RulesReader::read_threats(Section& section, rules::ThreatActions& threats) {
@@ -606,6 +628,7 @@ void RulesReader::read_access(Section& access) {
   bool https_page = false;
   access.boolean("https_page", https_page);
   builder_.set_https_page(https_page);
+  if (https_page) https_page_at_ = access.value("https_page")->position;
   if (https_page && !first_bump_) first_bump_ = Bump{"access.https_page", access.value("https_page")->position};
   read_rules(access, rules::TableKind::access);
 }

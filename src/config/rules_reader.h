@@ -73,6 +73,10 @@ class RulesReader {
   [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return rules(rules::TableKind::access); }
   /// Where [protection.default] or the first protection rule stands; nullopt when neither is written.
   [[nodiscard]] const std::optional<rules::Position>& protection_at() const { return protection_at_; }
+  /// Where access.https_page = true stands.
+  [[nodiscard]] const std::optional<rules::Position>& https_page_at() const { return https_page_at_; }
+  /// The list files that were read, as paths.
+  [[nodiscard]] const std::vector<std::string>& list_files() const { return list_files_; }
   /// What an inline group holds, as written; empty for the group of a list file.
   [[nodiscard]] const std::vector<std::string>& written(rules::GroupId group) const;
 
@@ -84,6 +88,7 @@ class RulesReader {
   void read_excepts(Section& section, const std::string& path, rules::TableKind kind, rules::RuleSource& rule);
   void read_traffic_action(Section& section, const std::string& path, rules::Position position,
                            rules::RuleSource& rule);
+  void check_redirect(const std::string& path, const std::string& to, rules::Position at);
   void read_threats(Section& section, rules::ThreatActions& threats);
   [[nodiscard]] std::vector<rules::RowCondition> read_conditions(const Table& table, const std::string& path,
                                                                  rules::Position position,
@@ -118,6 +123,8 @@ class RulesReader {
   std::map<rules::GroupId, std::vector<std::string>> written_;
   std::array<std::vector<ReadRule>, 4> read_;  // by TableKind
   std::optional<rules::Position> protection_at_;
+  std::optional<rules::Position> https_page_at_;
+  std::vector<std::string> list_files_;
 };
 
 }  // namespace sluice::config

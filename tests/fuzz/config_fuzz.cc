@@ -45,5 +45,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     SLUICE_CHECK(rules::explain(*loaded.config->policy, facts, rules::Event::connect).decision.action ==
                  connect.action);
   }
+  // Requests and responses: a pending decision is settled by `last`, and explain says what the judge does.
+  facts.host_known = rules::Known::yes;
+  facts.hello_known = rules::Known::never;
+  facts.url = "https://www.example.com/a/setup.exe?q=1";
+  facts.method = "GET";
+  facts.user_agent_known = rules::Known::yes;
+  facts.user_agent = "Mozilla/5.0";
+  facts.mime = "text/html";
+  facts.file_names = {"setup.exe", {}};
+  for (const rules::Event event : {rules::Event::request, rules::Event::response}) {
+    facts.event = event;
+    const auto ask = [&](bool last) {
+      return event == rules::Event::request ? judge.request(facts, last) : judge.response(facts, last);
+    };
+    SLUICE_CHECK(!ask(true).pending);
+    const rules::Decision decision = ask(false);
+    SLUICE_CHECK(!decision.pending || decision.action == rules::Action::peek);
+    SLUICE_CHECK(rules::explain(*loaded.config->policy, facts, event, false).decision.action == decision.action);
+  }
   return 0;
 }

@@ -98,8 +98,12 @@ to = "/var/log/sluice.log"
                            {{"exempt.txt", "10.9.0.0/16 # printers\n"}});
   REQUIRE_MESSAGE(loaded.config, problems_of(loaded));
   CHECK(loaded.problems.empty());
-  const auto& [file, gateway, tls, explicit_proxy, http, limits, log, policy] = *loaded.config;
-  CHECK(explicit_proxy.listen.empty());
+  const config::Config& config = *loaded.config;
+  const config::Gateway& gateway = config.gateway;
+  const config::Tls& tls = config.tls;
+  const config::Limits& limits = config.limits;
+  CHECK(config.explicit_proxy.listen.empty());
+  CHECK(config.list_files.size() == 1);
   CHECK(gateway.tproxy_port == 1);
   CHECK(gateway.tls_ports == std::vector<uint16_t>{443, 8443});
   CHECK(gateway.workers == 3);
@@ -122,11 +126,11 @@ to = "/var/log/sluice.log"
   CHECK((limits.half_closed_timeout_ms == 60'000 && limits.drain_timeout_ms == 0 &&
          limits.keepalive_ms == 90'000));
   CHECK((limits.connections_max == 1000 && limits.relay_memory_max == 100u << 20));
-  CHECK(http.non_http == config::NonHttp::terminate);
-  CHECK(log.format == config::LogFormat::key_value);
-  CHECK(log.to == "/var/log/sluice.log");
-  CHECK(policy->tls_default() == rules::Action::terminate);
-  CHECK(!policy->access_default_allows());
+  CHECK(config.http.non_http == config::NonHttp::terminate);
+  CHECK(config.log.format == config::LogFormat::key_value);
+  CHECK(config.log.to == "/var/log/sluice.log");
+  CHECK(config.policy->tls_default() == rules::Action::terminate);
+  CHECK(!config.policy->access_default_allows());
 }
 
 TEST_CASE("text that is not TOML: line and column") {
@@ -251,6 +255,19 @@ TEST_CASE("what the specification names but this version lacks says so") {
   check_refused({"[links]\n", "1:2: error: links: "});
   check_refused(
       {"[tls]\nroots = []\n", "2:1: error: tls.roots: the keys are system_roots = true and extra_roots"});
+}
+
+TEST_CASE("S31: redirects: macros that there are, and nothing that no header can hold") {
+  const auto refused = [](const std::string& to, const char* problem) {
+    check_refused({("[[access.rules]]\naction = \"redirect\"\nto = \"" + to + "\"\n").c_str(), problem});
+  };
+  refused("https://x.example/?u=%URI%", "3:28: error: access.rules.to: there is no macro %URI%: did you mean %URL%?");
+  refused("https://x.example/?u=%NOTHING_LIKE_IT%", "there is no macro %NOTHING_LIKE_IT%");
+  refused("https://x.example/a b", "has a space or a control character");
+  refused("https://x.example/\\r\\nX: y", "has a space or a control character");
+  const auto policy = testing::policy_of(
+      "[[access.rules]]\naction = \"redirect\"\nto = \"https://x.example/?u=%URL%&r=%RULE%&p=100%%\"\n");
+  CHECK(policy->access_rules()[0].redirect_to == "https://x.example/?u=%URL%&r=%RULE%&p=100%%");
 }
 
 TEST_CASE("S26: a page inside HTTPS needs a CA") {

@@ -111,8 +111,10 @@ TEST_CASE("the path of a URL pattern") {
   CHECK(!matches("example.com/*.exe", "https://example.com/x/setup.exe.txt"));
   CHECK(!matches("example.com/*.exe", "https://example.com/x?name=setup.exe"));
   CHECK(matches("example.com/*?*name=*.exe", "https://example.com/x?a=1&name=setup.exe"));
-  CHECK(matches("*/ads/*/banner", "https://any.example/x/ads/1/2/banner"));
-  CHECK(!matches("*/ads/*/banner", "https://any.example/x/ads/banner"));
+  CHECK(matches("*/ads/*/banner", "https://any.example/ads/1/2/banner"));
+  CHECK(!matches("*/ads/*/banner", "https://any.example/x/ads/1/banner"));
+  CHECK(matches("*/*/ads/*/banner", "https://any.example/x/ads/1/2/banner"));
+  CHECK(!matches("*/*/ads/*/banner", "https://any.example/x/ads/banner"));
   CHECK(matches("*/*a*", "https://any.example/ba"));
 }
 

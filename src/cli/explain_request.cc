@@ -1,0 +1,223 @@
+#include "cli/explain_request.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/canonical_url.h"
+#include "base/utf8.h"
+#include "cli/explain_many.h"
+#include "cli/explain_one.h"
+#include "cli/text.h"
+#include "cli/verdict.h"
+#include "rules/explain.h"
+#include "rules/policy.h"
+#include "rules/url_table.h"
+
+namespace sluice::cli {
+namespace {
+
+using rules::Action;
+using rules::Decision;
+using rules::Event;
+using rules::Known;
+
+/// The last part of a canonical URL's path, percent-decoded.
+std::string name_in(std::string_view url) {
+  rules::UrlParts parts;
+  if (!rules::UrlParts::split(url, parts)) return "";
+  std::string_view path = parts.target.substr(0, parts.target.find('?'));
+  path.remove_prefix(path.rfind('/') + 1);
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'A' + 10; };  // canonical: upper case
+  std::string name;
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (path[i] == '%' && i + 2 < path.size()) {
+      name += static_cast<char>(digit(path[i + 1]) << 4 | digit(path[i + 2]));
+      i += 2;
+    } else {
+      name += path[i];
+    }
+  }
+  return name;
+}
+
+std::string by_of(const rules::Policy& policy, const Decision& decision) {
+  if (decision.bypass_rule != rules::rule_none)
+    return fmt::format("bypass rule \"{}\"", policy.bypass_rule_name(decision.bypass_rule));
+  if (decision.access_rule == rules::rule_default) return "access.default";
+  return fmt::format("access rule \"{}\"", policy.access_rule_name(decision.access_rule));
+}
+
+bool refuses(const Decision& decision) {
+  return decision.action == Action::block || decision.action == Action::redirect;
+}
+
+std::string title_of(const Request& request, Event event, const RequestFacts& facts) {
+  std::string title = event == Event::request
+                          ? fmt::format("request event: {} {} from {}", printable(request.method), printable(request.url),
+                                        request.client.to_string())
+                          : "response event";
+  const char* separator = event == Event::request ? ", with " : ": ";
+  const auto add = [&](const std::string& text) {
+    title += separator + text;
+    separator = ", ";
+  };
+  if (!facts.facts.mime.empty()) add(printable(facts.facts.mime));
+  if (event == Event::response || request.is_upload) {
+    if (!facts.file_name.empty()) add("file name " + printable(facts.file_name));
+    if (request.size) add(fmt::format("{} bytes", *request.size));
+  }
+  return title + "\n";
+}
+
+}  // namespace
+
+void facts_of(const Request& request, Event event, RequestFacts& out) {
+  rules::Facts& facts = out.facts;
+  facts = {};
+  facts.event = event;
+  facts.now = request.now;
+  facts.client = request.client;
+  facts.interface = request.interface;
+  rules::UrlParts parts;
+  (void)rules::UrlParts::split(request.url, parts);
+  if (request.destination) {
+    facts.destination = *request.destination;
+  } else {
+    facts.destination_known = Known::never;
+    facts.destination.port = parts.port;
+  }
+  facts.host_known = Known::yes;
+  facts.host = parts.host;
+  facts.hello_known = Known::never;
+  facts.method = request.method;
+  facts.url = request.url;
+  if (request.user) {
+    facts.user_known = Known::yes;
+    facts.user = *request.user;
+  }
+  facts.user_agent_known = request.user_agent ? Known::yes : Known::not_yet;
+  if (request.user_agent) facts.user_agent = *request.user_agent;
+
+  out.file_name = request.file_name ? *request.file_name : name_in(request.url);
+  rules::Content& content = facts.content;
+  if (request.is_upload != (event == Event::request)) {  // the message without content
+    content.size_known = content.type_known = content.hashes_known = Known::yes;
+    out.file_name.clear();
+    return;
+  }
+  facts.mime = request.mime;
+  facts.file_names = {out.file_name, {}};
+  if (request.size) {
+    content.size_known = Known::yes;
+    content.size = *request.size;
+  }
+  if (request.types) {
+    content.type_known = Known::yes;
+    content.types = &*request.types;
+  }
+  // One hash given: the other one is taken for one that no list has.
+  if (request.md5 || request.sha256) {
+    content.hashes_known = Known::yes;
+    content.has_hashes = true;
+    if (request.md5) content.md5 = *request.md5;
+    if (request.sha256) content.sha256 = *request.sha256;
+  }
+}
+
+RequestVerdict verdict_of(rules::Judge& judge, const Request& request) {
+  RequestVerdict verdict;
+  RequestFacts facts;
+  bool pending = false;
+  for (const Event event : {Event::request, Event::response}) {
+    if (event == Event::response && !request.has_response) break;
+    facts_of(request, event, facts);
+    const Decision decision =
+        event == Event::request ? judge.request(facts.facts, false) : judge.response(facts.facts, false);
+    verdict.decision = decision;
+    verdict.event = event;
+    if (!decision.pending && refuses(decision)) {
+      verdict.action = rules::to_string(decision.action);
+      verdict.by = by_of(judge.policy(), decision);
+      return verdict;
+    }
+    pending = pending || decision.pending;
+  }
+  verdict.action = pending ? "?" : "allow";
+  if (!pending) verdict.by = by_of(judge.policy(), verdict.decision);
+  return verdict;
+}
+
+std::string explain_request(const config::Config& config, const Request& request) {
+  const rules::Policy& policy = *config.policy;
+  rules::Judge judge(config.policy);
+  const RequestVerdict verdict = verdict_of(judge, request);
+  std::string text;
+  for (const Event event : {Event::request, Event::response}) {
+    if (event == Event::response && (verdict.event == Event::request || !request.has_response)) break;
+    RequestFacts facts;
+    facts_of(request, event, facts);
+    text += title_of(request, event, facts);
+    text += shown_stages(rules::explain(policy, facts.facts, event, false));
+  }
+  const rules::Rule* const rule = policy.refusing_rule(verdict.decision);
+  if (verdict.action == "?")
+    return text + "=> cannot be told: it hangs on what is not known here; --user-agent, --mime, --size, --file-type, --sha256 say more\n";
+  if (verdict.action == "redirect")
+    return text + fmt::format("=> redirect by {}: the client is sent to {}\n", printable(verdict.by),
+                              rule != nullptr ? printable(rule->redirect_to) : "");
+  if (verdict.action == "block") return text + fmt::format("=> block by {}: the client gets a page\n", printable(verdict.by));
+  return text + fmt::format("=> allow by {}: passed on{}\n", printable(verdict.by),
+                            verdict.decision.scan ? "" : ", unscanned");
+}
+
+std::optional<FileTypes> parse_file_types(std::string_view text, std::string& error) {
+  FileTypes types;
+  for (const std::string& name : split_list(std::string(text))) {
+    const auto type = file_type_named(name);
+    if (!type) {
+      error = fmt::format("'{}' is not a file type", name);
+      return std::nullopt;
+    }
+    types.add(*type);
+    types.add(container_of(*type));
+  }
+  return types;
+}
+
+std::optional<LoggedRequest> read_request_line(std::string_view line, std::string& error) {
+  const nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
+  const auto text = [&](const char* key) {
+    const auto found = parsed.is_object() ? parsed.find(key) : parsed.end();
+    return parsed.is_object() && found != parsed.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const auto number = [&](const char* key) -> std::optional<uint64_t> {
+    if (!parsed.is_object()) return std::nullopt;
+    const auto found = parsed.find(key);
+    return found != parsed.end() && found->is_number_unsigned() ? std::optional(found->get<uint64_t>()) : std::nullopt;
+  };
+  const auto client = Endpoint::parse(text("client"));
+  const auto time_us = parse_log_time(text("time"));
+  std::string why;
+  const auto url = canonical_url(text("url"), why);
+  const std::string method = text("method");
+  if (!client || !time_us || !url || method.empty()) {
+    error = "\"client\", \"time\", \"method\" or \"url\" is missing or wrong";
+    return std::nullopt;
+  }
+  LoggedRequest logged;
+  logged.time_us = *time_us;
+  logged.connection = number("id").value_or(0);
+  Request& request = logged.request;
+  request.client = client->address;
+  request.now = local_time(*time_us);
+  request.method = method;
+  request.url = *url;
+  // What was refused then has no response of its origin's.
+  request.has_response = text("action") == "allow" && number("status").has_value();
+  request.mime = text("mime");
+  request.size = number("bytes_down");
+  return logged;
+}
+
+}  // namespace sluice::cli
