@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
+#include <set>
+#include <system_error>
 
 #include "base/utf8.h"
 #include "cli/command_line.h"
@@ -89,6 +92,26 @@ std::string summary_of(const config::Config& config, size_t warnings) {
   return text;
 }
 
+std::vector<config::Problem> unused_lists(const config::Config& config) {
+  namespace fs = std::filesystem;
+  std::set<fs::path> used;
+  for (const std::string& file : config.list_files) used.insert(fs::path(file).lexically_normal());
+  std::vector<config::Problem> problems;
+  std::error_code error;
+  const fs::path directory = (fs::path(config.file).parent_path() / "lists").lexically_normal();
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path file = (directory / entry->path().filename()).lexically_normal();
+    const std::string name = file.filename().string();
+    std::error_code ignored;
+    if (!entry->is_regular_file(ignored) || name.starts_with('.') || name.starts_with("example-") || used.contains(file))
+      continue;
+    problems.push_back({config::Severity::warning, file.string(), 0, 0, "no rule uses this list"});
+  }
+  std::sort(problems.begin(), problems.end(),
+            [](const config::Problem& a, const config::Problem& b) { return a.file < b.file; });
+  return problems;
+}
+
 std::optional<std::string> kernel_values(const config::Config& config, std::string& error) {
   const config::Gateway& gateway = config.gateway;
   const auto cidr_text = [](const Cidr& cidr) { return cidr.to_string(); };
@@ -135,7 +158,9 @@ int check(const CheckOptions& options) {
     fmt::print("{}", *values);
     return exit_ok;
   }
-  const size_t warnings = loaded.problems.size();  // with a config there are no errors among them
+  const auto unused = unused_lists(*loaded.config);
+  for (const config::Problem& problem : unused) fmt::print(stderr, "{}\n", printable(problem.to_string()));
+  const size_t warnings = loaded.problems.size() + unused.size();  // with a config there are no errors among them
   fmt::print("{}\n", summary_of(*loaded.config, warnings));
   return exit_ok;
 }

@@ -25,6 +25,9 @@ struct CheckOptions {
 /// "ok: 3 TLS rules (else tunnel-sni), 1 access rule (else allow), 1,204 host patterns, 1 warning"
 [[nodiscard]] std::string summary_of(const config::Config& config, size_t warnings);
 
+/// A warning for each file in the directory lists/ beside the configuration that nothing names (S28); "example-…" is passed over.
+[[nodiscard]] std::vector<config::Problem> unused_lists(const config::Config& config);
+
 /// One `key=value` per line, the lists separated by spaces, 0 or 1 for booleans. Values consist of letters,
 /// digits and
 /// "_.+=~@%:/*-", so that a shell script can read them; nullopt with `error` set if one does not.

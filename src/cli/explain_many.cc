@@ -161,7 +161,8 @@ void Report::add(const LoggedRequest& logged) {
   ++by_action_[action];
   if (against_) {
     const RequestVerdict other = verdict_of(against_->judge, logged.request);
-    if (other.action == verdict.action) return;
+    if (other.action == "?" || verdict.action == "?") ++untold_;
+    if (other.action == verdict.action || other.action == "?" || verdict.action == "?") return;
     ++changes_;
     action += "->" + other.action;
     by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
@@ -175,7 +176,9 @@ void Report::add(const LoggedRequest& logged) {
 std::string Report::summary() const {
   std::string all = counted(connections_, "connection");
   if (requests_ > 0) all += " and " + counted(requests_, "request");
-  if (against_) return fmt::format("{} of {} would change", changes_, all);
+  if (against_)
+    return fmt::format("{} of {} would change", changes_, all) +
+           (untold_ > 0 ? fmt::format("; of {} it cannot be told from the log", counted(untold_, "request")) : "");
   std::string text = all;
   const char* separator = ": ";
   for (const auto& [action, count] : by_action_) {

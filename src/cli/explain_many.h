@@ -56,6 +56,7 @@ class Report {
   size_t connections_ = 0;
   size_t requests_ = 0;
   size_t changes_ = 0;
+  size_t untold_ = 0;  // requests that hang on what no log has
   std::map<std::string, size_t> by_action_;
 };
 

@@ -289,8 +289,8 @@ bool may_meet(const ReadRule& a, const ReadRule& b, const RulesReader& rules) {
   return true;
 }
 
-// EXPLICIT: whether there is a listener for configured clients.
-bool knows_users(const Config& /*config*/) { return false; }
+// Whether there is a listener for configured clients.
+bool knows_users(const Config& config) { return !config.explicit_proxy.listen.empty(); }
 
 // The TLS rules that can decide a plain tunnel before the ClientHello is read.
 std::vector<const ReadRule*> blind_tunnels(const RulesReader& rules) {

@@ -1,13 +1,12 @@
 #include "config/rules_reader.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 
-#include "base/macro_text.h"
+#include "config/page_reader.h"
 #include "config/units.h"
 
 namespace sluice::config {
@@ -498,36 +497,16 @@ void RulesReader::read_traffic_action(Section& section, const std::string& path,
   const std::string* to = section.string("to");
   if (to != nullptr && rule.action != Action::redirect) {
     problems_.error(section.value("to")->position, fmt::format("{}.to is only for action = \"redirect\"", path));
-  } else if (to != nullptr && !to->starts_with("http://") && !to->starts_with("https://")) {
-    problems_.error(
-        section.value("to")->position,
-        fmt::format("{}.to must be a URL that begins with \"http://\" or \"https://\", not \"{}\"", path, *to));
   } else if (to == nullptr && rule.action == Action::redirect && section.value("to") == nullptr) {
     problems_.error(
         position,
         fmt::format("{} redirects, but has no `to`: write the URL, as in to = \"https://intranet.example/\"", path));
   } else if (to != nullptr) {
-    check_redirect(path, *to, section.value("to")->position);
+    // The macros of S31, and what no header can hold.
+    if (const auto problem = redirect_problem(*to))
+      problems_.error(section.value("to")->position, fmt::format("{}.to {}", path, *problem));
     rule.redirect_to = *to;
   }
-}
-
-// The macros of S31, and what no header can hold.
-void RulesReader::check_redirect(const std::string& path, const std::string& to, Position at) {
-  if (std::any_of(to.begin(), to.end(), [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }))
-    problems_.error(at, fmt::format("{}.to has a space or a control character in it, which no URL has", path));
-  const auto fault = find_macro_fault(to);
-  if (!fault) return;
-  const Position where = {at.line, at.column + static_cast<uint32_t>(fault->column)};  // behind the quote
-  if (fault->name.empty()) {
-    problems_.error(where, fmt::format("{}.to has more macros than are allowed", path));
-    return;
-  }
-  const std::string_view near = nearest(fault->name, macro_names());
-  problems_.error(where, near.empty() ? fmt::format("{}.to: there is no macro %{}%; known are {} (a percent sign is %%)", path,
-                                                    fault->name, fmt::join(macro_names(), ", "))
-                                      : fmt::format("{}.to: there is no macro %{}%: did you mean %{}%?", path, fault->name,
-                                                    near));
 }
 
 void RulesReader::read_threats(Section& section, rules::ThreatActions& threats) {

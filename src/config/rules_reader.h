@@ -88,7 +88,6 @@ class RulesReader {
   void read_excepts(Section& section, const std::string& path, rules::TableKind kind, rules::RuleSource& rule);
   void read_traffic_action(Section& section, const std::string& path, rules::Position position,
                            rules::RuleSource& rule);
-  void check_redirect(const std::string& path, const std::string& to, rules::Position at);
   void read_threats(Section& section, rules::ThreatActions& threats);
   [[nodiscard]] std::vector<rules::RowCondition> read_conditions(const Table& table, const std::string& path,
                                                                  rules::Position position,

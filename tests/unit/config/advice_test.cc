@@ -112,3 +112,83 @@ TEST_CASE("S28: ports that are not redirected, names without SNI, empty lists") 
             .find("/etc/sluice/lists/e.txt:2:1: warning: 1 lines of this Adblock list are left out") !=
         std::string::npos);
 }
+
+TEST_CASE("S28: shadows among conditions over requests and content") {
+  CHECK(shadowed("mime = \"video/*\"", "mime = [\"video/mp4\", \"video/webm\"]"));
+  CHECK(!shadowed("mime = \"video/mp4\"", "mime = \"video/*\""));
+  CHECK(shadowed("file_type = \"archive\"", "file_type = \"rar\""));
+  CHECK(!shadowed("file_type = \"rar\"", "file_type = \"archive\""));
+  CHECK(shadowed("host = \".a.example\"", "url = [\"a.example/x\", \"https://www.a.example/*\"]"));
+  CHECK(!shadowed("host = \"a.example\"", "url = \"*/x\""));
+  CHECK(shadowed("method = [\"GET\", \"POST\"]", "method = \"GET\""));
+  CHECK(!shadowed("method = \"GET\"", "method = [\"GET\", \"POST\"]"));
+  CHECK(!shadowed("method = \"CONNECT\"", "host = \"a.example\""));
+  CHECK(shadowed("url = \"a.example/x\"", "url = \"a.example/x\", method = \"GET\""));
+}
+
+namespace {
+
+const std::string ca = "[tls]\nca_cert = \"ca.pem\"\nca_key = \"ca.key\"\n";
+const std::string bump_all = ca + "default_action = \"bump\"\n";
+std::string access(const std::string& when) {
+  return "[[access.rules]]\nname = \"it\"\nwhen = { " + when + " }\n";
+}
+bool warns(const std::string& rules, const char* of) {
+  const std::string text = warnings(rules);
+  CAPTURE(text);
+  const bool found = text.find(of) != std::string::npos;
+  CHECK(found);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("S28: conditions over requests where none are read") {
+  for (const char* condition : {"mime = \"video/*\"", "url = \"a.example/x\"", "url = \"re:x\"", "method = \"GET\"",
+                                "file_name = \"*.exe\"", "size = \"> 1 KiB\"", "direction = \"response\""}) {
+    CAPTURE(condition);
+    warns(access(condition), "rule \"it\" can never match: ");
+    warns(access(condition), "none are read: nothing is bumped, and gateway.http_ports is empty");
+    CHECK(warnings("[gateway]\nhttp_ports = [80]\n" + access(condition)) == "");
+    CHECK(warnings(bump_all + access(condition)) == "");
+  }
+  CHECK(warnings(access("method = \"CONNECT\"")) == "");
+  CHECK(warnings(access("url = \"a.example\"")) == "");
+}
+
+TEST_CASE("S28: conditions that contradict each other") {
+  warns(bump_all + access("method = \"CONNECT\", mime = \"a/b\""), "can never match: a CONNECT has no mime");
+  warns(bump_all + access("alpn = \"h2\", mime = \"a/b\""), "alpn is known of connections, mime of the requests inside");
+  warns(access("user = \"anna\""), "there is no [explicit] listener");
+  warns(bump_all + access("method = \"CONNECT\", user_agent = \"x\""), "a transparent CONNECT has no user agent");
+  CHECK(warnings(bump_all + access("method = [\"CONNECT\", \"GET\"], url = \"a.example/x\"")) == "");
+}
+
+TEST_CASE("S28: content that a tunnel carries unseen, and what is blocked but can be reached") {
+  const std::string tunnel =
+      "[[tls.rules]]\nname = \"private\"\nwhen = { host = \".bank.example\" }\naction = \"tunnel-sni\"\n";
+  warns(bump_all + tunnel + access("host = \"www.bank.example\", mime = \"video/*\""),
+        "rule \"it\" does not apply over HTTPS: the TLS rule \"private\" in line 5 tunnels these connections, so mime is never "
+        "known there");
+  warns(bump_all + tunnel + access("url = \"www.bank.example/x\""), "does not apply over HTTPS");
+  CHECK(warnings(bump_all + tunnel + access("host = \"www.other.example\", mime = \"video/*\"")) == "");
+  CHECK(warnings(bump_all + tunnel + access("mime = \"video/*\"")) == "");
+
+  const std::string without_connect = "except = [ { method = \"CONNECT\" } ]\n";
+  warns(access("host = \"ads.example\"") + without_connect,
+        "1:1: warning: rule \"it\" leaves CONNECT out, and tls.default_action = \"tunnel-sni\" tunnels these connections: what it "
+        "blocks can be reached over HTTPS");
+  warns(bump_all + tunnel + access("host = \".bank.example\"") + without_connect, "the TLS rule \"private\" in line 5 tunnels");
+  warns("tls.decrypt = false\n" + access("client = \"10.0.0.0/8\"") + without_connect, "tls.decrypt = false tunnels all");
+  CHECK(warnings(bump_all + access("host = \"ads.example\"") + without_connect) == "");
+  CHECK(warnings(ca + "[[tls.rules]]\nwhen = { host = \".ads.example\" }\naction = \"bump\"\n" +
+                 access("host = \"www.ads.example\"") + without_connect) == "");
+  CHECK(warnings(access("host = \"ads.example\"") + without_connect + "action = \"allow\"\n") == "");
+}
+
+TEST_CASE("S28: what has no effect in this version or with these settings") {
+  warns("[protection.default]\nmalware = \"block\"\n", "protection: this version has no scanner yet, so nothing will be scanned");
+  warns("[[protection.rules]]\nwhen = { host = \"a.example\" }\n", "nothing will be scanned");
+  warns("[tls]\ndecrypt = false\n[access]\nhttps_page = true\n", "4:14: warning: access.https_page has no effect");
+  warns(bump_all + access("method = \"PSOT\""), "PSOT is not a registered method; did you mean POST?");
+}
