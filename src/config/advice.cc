@@ -150,11 +150,11 @@ class Comparison {
       case Slot::user:
       case Slot::mime:
         return any_written(wide, [&](const std::string& pattern) { return covers_word(pattern, text); });
+      case Slot::file_type:
+        return covers_type(wide, text);
       case Slot::alpn:
       case Slot::tls_version:
       case Slot::method:
-      case Slot::file_type:
-        return covers_type(wide, text);
       case Slot::user_agent:
       case Slot::url:
       case Slot::file_name:

@@ -122,6 +122,8 @@ TEST_CASE("S28: shadows among conditions over requests and content") {
   CHECK(!shadowed("host = \"a.example\"", "url = \"*/x\""));
   CHECK(shadowed("method = [\"GET\", \"POST\"]", "method = \"GET\""));
   CHECK(!shadowed("method = \"GET\"", "method = [\"GET\", \"POST\"]"));
+  CHECK(!shadowed("alpn = \"h2\"", "alpn = \"h3\""));
+  CHECK(!shadowed("tls_version = \"1.3\"", "tls_version = \"1.2\""));
   CHECK(!shadowed("method = \"CONNECT\"", "host = \"a.example\""));
   CHECK(shadowed("url = \"a.example/x\"", "url = \"a.example/x\", method = \"GET\""));
 }
