@@ -86,7 +86,7 @@ Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, Ru
 }  // namespace
 
 Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts) {
-  evaluator.evaluate(facts);
+  evaluator.evaluate(facts, Event::connect);
 
   const Decision stages = read_stages(policy, evaluator, false, Early::no);
   if (!stages.pending && refuses(stages)) return stages;
@@ -100,21 +100,21 @@ Decision decide_connect(const Policy& policy, Evaluator& evaluator, const Facts&
 }
 
 Decision decide_http_connect(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
-  evaluator.evaluate(facts);
+  evaluator.evaluate(facts, Event::connect);
   Decision decision = read_stages(policy, evaluator, last, Early::no);
   if (last || refuses(decision)) return decision;
   return {};  // the requests are judged one by one
 }
 
 Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& facts) {
-  evaluator.evaluate(facts);
+  evaluator.evaluate(facts, Event::hello);
   if (!policy.decrypt()) return settle(policy, evaluator, Action::tunnel, rule_none);
   const RuleIndex tls = evaluator.first(TableKind::tls, true).rule;
   return settle(policy, evaluator, tls_action(policy, tls), tls);
 }
 
-Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, bool last) {
-  evaluator.evaluate(facts);
+Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, Event event, bool last) {
+  evaluator.evaluate(facts, event);
   return read_stages(policy, evaluator, last, Early::block);
 }
 

@@ -79,12 +79,12 @@ void Evaluator::hold_schedules(const LocalTime& now) {
   }
 }
 
-void Evaluator::evaluate(const Facts& facts) {
+void Evaluator::evaluate(const Facts& facts, Event event) {
   const Policy& policy = *policy_;
-  const bool is_message = facts.event == Event::request || facts.event == Event::response;
-  evaluated_ = policy.slots_used_ & (is_message ? ~uint32_t{0} : ~content_slots);
+  event_ = event;
+  evaluated_ = policy.slots_used_ & (is_message() ? ~uint32_t{0} : ~content_slots);
   unknown_ = 0;
-  unreadable_ = is_message && facts.content.unreadable;
+  unreadable_ = is_message() && facts.content.unreadable;
   for_each_slot(evaluated_, [&](Slot slot) {
     const auto without = policy.rows_without(slot);
     std::copy(without.begin(), without.end(), rows(slot).begin());
@@ -93,11 +93,11 @@ void Evaluator::evaluate(const Facts& facts) {
   read_names(facts);
   read_hello(facts);
   if (uses(Slot::method)) hold_texts(policy.methods_, facts.method);
-  if (uses(Slot::direction)) hold(facts.event == Event::response ? policy.responses_ : policy.requests_);
+  if (uses(Slot::direction)) hold(event == Event::response ? policy.responses_ : policy.requests_);
   if (uses(Slot::user) || uses(Slot::user_agent)) read_user(facts);
-  if (uses(Slot::url)) read_url(facts, is_message);
+  if (uses(Slot::url)) read_url(facts);
   if ((evaluated_ & content_slots) != 0) read_content(facts);
-  combine(is_message);
+  combine();
 }
 
 // The connect event's attributes. An interface that the kernel did not tell is never known: nothing holds.
@@ -120,14 +120,13 @@ void Evaluator::read_names(const Facts& facts) {
   const Policy& policy = *policy_;
   const bool names = uses(Slot::host) || uses(Slot::url);
   if (!names && !uses(Slot::destination)) return;
-  const bool is_message = facts.event == Event::request || facts.event == Event::response;
   if (facts.destination_known == Known::yes)
     policy.destinations_.find(facts.destination.address, policy.sets_,
                               [&](uint32_t group) { hold_group(group); });
   if (facts.host_known == Known::yes && names) {
     policy.hosts_.find(facts.host, policy.sets_, [&](uint32_t group) { hold_group(group); });
     // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one is no address.)
-    if (is_message || facts.mode == Mode::explicit_proxy)
+    if (is_message() || facts.mode == Mode::explicit_proxy)
       if (const auto address = address_literal(facts.host))
         policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
           if (policy.group_slots_[group] != Slot::destination) hold_group(group);
@@ -177,11 +176,11 @@ void Evaluator::read_user(const Facts& facts) {
 }
 
 // Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as they have no path.
-void Evaluator::read_url(const Facts& facts, bool is_message) {
+void Evaluator::read_url(const Facts& facts) {
   const Policy& policy = *policy_;
   UrlParts url;
   const auto take = [&](SetId groups) { hold(groups); };
-  if (is_message) {
+  if (is_message()) {
     if (UrlParts::split(facts.url, url)) policy.urls_.find(url, policy.hash_, policy.sets_, take);
     if (!facts.url.empty()) policy.url_regexes_.find(facts.url, regex_scratch_, take);
   } else if (facts.host_known == Known::yes) {
@@ -267,8 +266,8 @@ void Evaluator::read_size(const Content& content) {
   set_unknown(Slot::size, &possible_sizes_);
 }
 
-void Evaluator::combine(bool is_message) {
-  if (is_message) {
+void Evaluator::combine() {
+  if (is_message()) {
     std::fill(yes_.begin(), yes_.end(), ~uint64_t{0});
   } else {
     std::copy(policy_->connect_rows_.begin(), policy_->connect_rows_.end(), yes_.begin());

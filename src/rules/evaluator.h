@@ -20,7 +20,8 @@ class Evaluator {
  public:
   explicit Evaluator(const Policy& policy);
 
-  void evaluate(const Facts& facts);
+  /// `event` counts, whatever `facts.event` says.
+  void evaluate(const Facts& facts, Event event);
 
   /// Of the last evaluate(): whether one condition of a row holds, and whether all do.
   [[nodiscard]] Truth condition(uint32_t row, Slot slot) const;
@@ -58,12 +59,13 @@ class Evaluator {
   void read_names(const Facts& facts);
   void read_hello(const Facts& facts);
   void read_user(const Facts& facts);
-  void read_url(const Facts& facts, bool is_message);
+  void read_url(const Facts& facts);
   void read_content(const Facts& facts);
   void read_file_names(const Facts& facts);
   void read_types(const FileTypes& types);
   void read_size(const Content& content);
-  void combine(bool is_message);
+  void combine();
+  [[nodiscard]] bool is_message() const { return event_ == Event::request || event_ == Event::response; }
 
   void hold(SetId groups);
   void hold_group(uint32_t group) { add_rows(group, rows(policy_->group_slots_[group])); }
@@ -85,6 +87,7 @@ class Evaluator {
 
   const Policy* policy_;
   size_t words_;
+  Event event_ = Event::connect;
   uint32_t evaluated_ = 0;       // bit per slot that the event has; of the others no condition holds
   uint32_t unknown_ = 0;         // bit per slot whose attribute is not known yet
   bool unreadable_ = false;

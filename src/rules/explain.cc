@@ -347,7 +347,7 @@ Explanation explain(const Policy& policy, const Facts& known, Event event, bool 
       break;
     case Event::request:
     case Event::response:
-      explanation.decision = decide_message(policy, evaluator, facts, last);
+      explanation.decision = decide_message(policy, evaluator, facts, event, last);
       break;
   }
   explain_stages(policy, RuleExplainer(policy, evaluator, facts, settled), explanation);

@@ -57,7 +57,7 @@ struct Content {
 
 struct Facts {
   Mode mode = Mode::transparent;
-  Event event = Event::connect;
+  Event event = Event::connect;  // for people; a Judge is asked by the event's own function
   LocalTime now;
 
   // connect event: always known

@@ -29,11 +29,11 @@ Decision Judge::http_connect(const Facts& facts, bool last) {
 Decision Judge::hello(const Facts& facts) { return decide_hello(*policy_, scratch_->evaluator, facts); }
 
 Decision Judge::request(const Facts& facts, bool last) {
-  return decide_message(*policy_, scratch_->evaluator, facts, last);
+  return decide_message(*policy_, scratch_->evaluator, facts, Event::request, last);
 }
 
 Decision Judge::response(const Facts& facts, bool last) {
-  return decide_message(*policy_, scratch_->evaluator, facts, last);
+  return decide_message(*policy_, scratch_->evaluator, facts, Event::response, last);
 }
 
 }  // namespace sluice::rules

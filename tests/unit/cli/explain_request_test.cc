@@ -95,10 +95,10 @@ TEST_CASE("a request's line of the log, judged by the rules and by others") {
   std::vector<std::string> lines;
   const auto report = [&](const std::string& against) {
     lines.clear();
-    Report report(config_of(""), config_of("[gateway]\nhttp_ports = [80]\n" + against),
+    Report judged(config_of(""), config_of("[gateway]\nhttp_ports = [80]\n" + against),
                   [&](std::string_view text) { lines.emplace_back(text); });
-    report.add(*logged);
-    return report.summary();
+    judged.add(*logged);
+    return judged.summary();
   };
   CHECK(report("[[access.rules]]\nname = \"video\"\nwhen = { mime = \"video/*\", size = \"> 1 KiB\" }\n") ==
         "1 of 0 connections and 1 request would change");
