@@ -137,7 +137,7 @@ Next read_responses(const View& at, std::span<const uint8_t> plain);
 // --- exchange_answers.cc ---
 Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::Request request, uint16_t status,
                       std::string_view sentence, CloseReason reason);
-Next answer_with_redirect(const View& at, const http::RequestHead& head, Exchange::Request request);
+Next answer_with_verdict(const View& at, const http::RequestHead& head, Exchange::Request request);
 Next refuse_request(const View& at, http::Refusal refusal);
 /// The same in the middle of a request whose head has been passed on: its origin waits for a body that will not come, and
 /// must see that it is cut off.

@@ -1,8 +1,8 @@
 // Step exchange, what the gateway says in place of the origin: pages, redirects, refusals.
 
 #include "flow/exchange.h"
+#include "flow/verdict_page.h"
 #include "http/page.h"
-#include "rules/policy.h"
 
 namespace sluice::flow::exchanging {
 
@@ -56,13 +56,14 @@ Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::R
   return answer_ourselves(at, std::move(request), status, std::move(answer), reason, audience.keep_alive);
 }
 
-Next answer_with_redirect(const View& at, const http::RequestHead& head, Exchange::Request request) {
+Next answer_with_verdict(const View& at, const http::RequestHead& head, Exchange::Request request) {
   const http::Audience audience = audience_for(head);
-  const auto& rules = at.session.ruling->config->policy->access_rules();
-  const std::string& to = rules[static_cast<size_t>(request.decision.access_rule)].redirect_to;
+  const bool is_redirect = request.decision.action == rules::Action::redirect;
   std::string answer;
-  http::write_response(answer, audience, 302, "text/plain; charset=utf-8", "", "Location: " + to + "\r\n");
-  return answer_ourselves(at, std::move(request), 302, std::move(answer), CloseReason::rule_redirect, audience.keep_alive);
+  write_verdict(answer, audience, at.world, at.session, request.decision,
+                {.method = head.method(), .url = request.url, .host = head.host(), .user_agent = head.headers.find("User-Agent").value_or("")});
+  return answer_ourselves(at, std::move(request), is_redirect ? 302 : 403, std::move(answer),
+                          is_redirect ? CloseReason::rule_redirect : CloseReason::rule_block, audience.keep_alive);
 }
 
 Next refuse_request(const View& at, http::Refusal refusal) {

@@ -68,10 +68,8 @@ Next on_request(const View& at, Outlet& outlet) {
     return answer_with_page(at, head, std::move(request), 421,
                             "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
   request.decision = judge(at, head);
-  if (request.decision.action == rules::Action::block)
-    return answer_with_page(at, head, std::move(request), 403, "The rules of this network do not allow this page.",
-                            CloseReason::rule_block);
-  if (request.decision.action == rules::Action::redirect) return answer_with_redirect(at, head, std::move(request));
+  if (request.decision.action == rules::Action::block || request.decision.action == rules::Action::redirect)
+    return answer_with_verdict(at, head, std::move(request));
   if (!state.codec().responses.expect(head)) return close(at.session, CloseReason::overload, Farewell::reset, "pipelined");
   head.use_origin_form();
   http::write_head(head, outlet.text());
