@@ -78,6 +78,10 @@ inline constexpr size_t http_pipelined_max = 8;
 // The body of a request that is blocked, or the rest of a response that is: so much is read and thrown away, so that the
 // connection can be used again (S31). A form or a small picture; reading more costs more than a new connection.
 inline constexpr uint64_t http_discarded_body_bytes_max = 128 * 1024;
+// Of a body whose verdict is pending: held in blocks of at least so much, and asked about again whenever so much more of it has come
+// (a rule may say `size = "> 1 MiB"` of a body without a length).
+inline constexpr size_t held_block_bytes = 4 * 1024;
+inline constexpr uint64_t size_step_bytes = 64 * 1024;
 // 100, 102 and 103 before one response. Servers send one or two; 102 may be repeated while work goes on.
 inline constexpr uint8_t http_interim_max = 32;
 

@@ -151,7 +151,8 @@ Next client_complete(Session& session, std::span<const uint8_t> rest) {
   World& world = *session.world;
   if (flush_client(session) == Next::close) return Next::close;
   BumpRoom& room = room_of(session);
-  session.bumped->client_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
+  if (session.bumped != nullptr)
+    session.bumped->client_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
   ++world.counters.bump_handshakes;
   if (room.pair->client.engine()->agreed().resumed) ++world.counters.bump_resumed_client;
   io::TimerWheel::stop(session.timer);
@@ -180,14 +181,17 @@ Next begin_client(Session& session, Replacement replacement) {
   BumpRoom& room = room_of(session);
   Bumper& bumper = *world.bumper;
   tls::MintFault fault{};
-  const auto leaf = bumper.leaf(*session.ruling->material, session.bumped->verdict->leaf.get(), name_of(session), replacement,
+  const tls::Certificate* const origin = session.bumped != nullptr ? session.bumped->verdict->leaf.get() : nullptr;
+  const auto leaf = bumper.leaf(*session.ruling->material, origin, name_of(session), replacement,
                                 now_s(session), world.counters, fault);
   if (leaf == nullptr) return end_unanswered(session, CloseReason::gateway_error, tls::text_of(fault));
   tls::ClientEngine::Answer answer;
   answer.leaf_chain = leaf->chain;
   // A page is HTTP/1.1, whatever the origin would have spoken.
-  answer.alpn = replacement == Replacement::page && !room.handshakes->alpn_offer.empty() ? "http/1.1"
-                                                                                         : room.pair->origin.engine()->agreed().alpn;
+  if (replacement != Replacement::page)
+    answer.alpn = room.pair->origin.engine()->agreed().alpn;
+  else if (!room.handshakes->alpn_offer.empty())
+    answer.alpn = "http/1.1";
   auto engine = tls::ClientEngine::create(bumper.clients, answer);
   if (!engine) return end_unanswered(session, CloseReason::gateway_error, "tls");
   room.pair->client.secure(std::move(*engine));
@@ -335,6 +339,19 @@ std::vector<std::string_view> alpn_offer(const Session& session, bool inspect, b
   return {"http/1.1"};
 }
 
+/// S26 (access.https_page): the connection is blocked, and bumped for the block page alone. Nothing is ever dialled.
+Next enter_for_page(Session& session) {
+  BumpRoom& room = room_of(session);
+  bool usable = true;
+  const std::vector<std::string_view> alpn = alpn_offer(session, true, usable);
+  // A client that cannot be shown a page is blocked as ever.
+  if (!usable || session.seen->version_max < session.ruling->config->tls.min_version)
+    return close(session, CloseReason::rule_block, Farewell::reset, usable ? "tls_version" : "alpn");
+  if (!alpn.empty()) room.handshakes->alpn_offer = alpn.front();
+  room.handshakes->page = "blocked";
+  return begin_client(session, Replacement::page);
+}
+
 Next enter(Session& session) {
   World& world = *session.world;
   const config::Config& config = *session.ruling->config;
@@ -345,6 +362,7 @@ Next enter(Session& session) {
   world.timers.start(session.timer, room.handshakes->begun_us + config.limits.connect_timeout_ms * 1000ull);
   if (world.bumper == nullptr || session.ruling->material == nullptr)
     return close(session, CloseReason::gateway_error, Farewell::reset, "no CA");
+  if (session.decision.action == rules::Action::block) return enter_for_page(session);
   if (session.seen->version_max < config.tls.min_version)
     return retreat_unsaid(session, "tls_version");
 

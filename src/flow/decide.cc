@@ -56,6 +56,11 @@ bool forbids(const rules::Decision& decision) {
   return decision.action == Action::block || decision.action == Action::redirect;
 }
 
+/// S26 (access.https_page): a blocked CONNECT goes on, for the block page alone.
+bool has_https_page(const Session& session) {
+  return session.decision.action == Action::block && !session.is_http && session.ruling->config->policy->https_page();
+}
+
 /// S23: no page and no redirect for a CONNECT, real or synthetic.
 Next end_forbidden(Session& session) {
   const CloseReason reason = session.decision.action == Action::block ? CloseReason::rule_block : CloseReason::rule_redirect;
@@ -81,7 +86,7 @@ Next at_http_bytes(Session& session) {
   rules::Facts facts = connect_facts(session);
   facts.hello_known = Known::never;
   if (session.asked == nullptr) facts.host_known = Known::never;
-  session.decision = session.ruling->judge.request(facts);
+  session.decision = session.ruling->judge.http_connect(facts, true);
   if (forbids(session.decision)) return end_forbidden(session);
   session.decision.action = Action::tunnel;
   return take_road(session, Step::connect);
@@ -116,7 +121,8 @@ Next at_explicit_connect(Session& session) {
     (forbids(decision) ? forbidden : first) = decision;
   }
   session.decision = first ? *first : *forbidden;
-  if (!first) return end_forbidden(session);
+  if (!first && !has_https_page(session)) return end_forbidden(session);
+  if (!first) return establish(session) ? take_road(session, Step::peek) : close(session, CloseReason::client_reset, Farewell::reset);
   if (allowed.empty()) return answer_in_words(session, 502, "There is no such host.", CloseReason::origin_unresolved);
   asked.addresses = std::move(allowed);
   session.about.destination = asked.addresses.front();
@@ -136,7 +142,9 @@ Next at_connect(Session& session) {
   switch (session.decision.action) {
     case Action::tunnel: return take_road(session, Step::connect);
     case Action::block:
-    case Action::redirect: return end_forbidden(session);
+    case Action::redirect:
+      // What is shown as a page needs the ClientHello first.
+      return has_https_page(session) ? take_road(session, Step::peek) : end_forbidden(session);
     case Action::peek:
     case Action::tunnel_sni:
     case Action::bump:
@@ -197,6 +205,7 @@ Next at_hello(Session& session) {
   }
   const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();
+  if (has_https_page(session)) return take_road(session, Step::bump);
   return follow(session, first_bytes, farewell_after_hello(session), "");
 }
 
@@ -231,7 +240,7 @@ Next refuse_by_name(Session& session) {
   facts.destination_known = Known::not_yet;
   rules::Judge& judge = session.ruling->judge;
   session.decision = session.is_http ? judge.http_connect(facts) : judge.connect(facts);
-  return forbids(session.decision) ? end_forbidden(session) : Next::go;
+  return forbids(session.decision) && !has_https_page(session) ? end_forbidden(session) : Next::go;
 }
 
 rules::Facts connect_facts(Session& session) {

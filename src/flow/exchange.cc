@@ -145,9 +145,23 @@ Next resume_held(const View& at) {
   return end_is_next ? client_ended(at, state.client_end_is_clean) : Next::go;
 }
 
+/// The client of a request that we hold waits for 100 (Continue): it hears that behind the responses before.
+Next say_continue(const View& at) {
+  Exchange& state = at.state;
+  if (!state.owes_continue) return Next::go;
+  const size_t itself = state.waiting == nullptr ? 1 : 0;
+  if (state.outstanding.size() > itself) return Next::go;
+  state.owes_continue = false;
+  if (state.outstanding.size() < itself) return Next::go;  // it has been answered already
+  constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+  const bool ok = at.pair.client.write({reinterpret_cast<const uint8_t*>(go_on.data()), go_on.size()});
+  return ok ? Next::go : out_of_memory(at.session);
+}
+
 /// The requests that had to wait, with answers of ours between them, as long as the client takes those.
 Next catch_up(const View& at) {
   Exchange& state = at.state;
+  if (const Next next = say_continue(at); next != Next::go) return next;
   for (;;) {
     if (at.pair.client.waiting_bytes() > limits::spare_output_bytes_max) {
       if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
@@ -181,7 +195,7 @@ Next settle(const View& at) {
   if (!state.closing && is_over(state)) {
     state.closing = state.closing_both = true;
     at.pair.client.end_writing();
-    at.pair.origin.end_writing();
+    if (at.session.origin_fd >= 0) at.pair.origin.end_writing();
   }
   if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
   // Behind our last word to the client nothing that the origin does matters, and it must not cut that word off.
@@ -199,7 +213,7 @@ Next settle(const View& at) {
   const bool client_waits = state.client_waits() || (state.client_is_done && state.codec().requests.is_idle());
   // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
   // (an answer of ours, key updates) must not pile up without end.
-  const bool client_owes_reading = client_full && (!(state.request_is_open || state.mode == Exchange::Mode::raw ||
+  const bool client_owes_reading = client_full && (!(state.request_is_open || state.content_up != nullptr || state.mode == Exchange::Mode::raw ||
                                                      state.codec().requests.finish() == http::Ending::raw) ||
                                                    at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
   if (!state.client_ended && !origin_full && !client_owes_reading && !client_waits && !at.session.up.in_flight)
@@ -286,6 +300,7 @@ void leave_exchange(Session& session) {
   const View at = view_of(session);
   for (const Exchange::Request& request : at.state.outstanding) exchanging::log(at, request);
   if (at.state.answer != nullptr) exchanging::log(at, at.state.answer->request);
+  if (at.state.waiting != nullptr) exchanging::log(at, *at.state.waiting);
   exchanging::drop_held(at);
 }
 
@@ -296,6 +311,7 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
   if (!session.ruling->config->policy->inspects(session.decision.tls_rule)) exchange->mode = Exchange::Mode::raw;
   if (!page.empty()) exchange->mode = Exchange::Mode::page;
   if (!page.empty()) exchange->page = std::make_unique<std::string>(std::move(page));
+  if (session.decision.action == rules::Action::block) exchange->reason = record::CloseReason::rule_block;
   session.step = Step::exchange;
   session.room.emplace<ExchangeRoom>(ExchangeRoom{std::move(pair), std::move(exchange)});
   return exchanging::enter(view_of(session), client_wire, origin_wire);

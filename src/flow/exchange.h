@@ -1,8 +1,9 @@
 // What the files of step exchange share: its state, and what each of them offers the others. For them alone.
 //
 //   exchange.cc            the step itself: entering, reading, waiting, sending
-//   exchange_requests.cc   the client's requests: parsed, judged, passed on
+//   exchange_requests.cc   the client's requests: parsed, held or passed on
 //   exchange_responses.cc  the origin's responses
+//   exchange_judging.cc    what the rules see of either
 //   exchange_answers.cc    what the gateway says in place of the origin
 //   exchange_ends.cc       ends of either side, records, what is held meanwhile
 //
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "flow/content.h"
 #include "flow/session.h"
 #include "http/reader.h"
 #include "http/write.h"
@@ -23,6 +25,13 @@ namespace sluice::flow {
 struct Exchange {
   enum class Mode : uint8_t { http, raw, page };
 
+  /// What rules and pages want of a request when its response has come.
+  struct Asked {
+    std::string url;  // canonical
+    std::string host;
+    std::string user_agent;
+    bool wants_html = false;
+  };
   /// A request that has been passed on, or is answered by us: what its record needs.
   struct Request {
     int64_t wall_us = 0;
@@ -37,6 +46,7 @@ struct Exchange {
     uint64_t bytes_up = 0;
     uint64_t bytes_down = 0;
     rules::Decision decision;
+    std::unique_ptr<Asked> asked;  // null: no rule looks at responses
   };
 
   Mode mode = Mode::http;
@@ -61,6 +71,12 @@ struct Exchange {
   };
   std::unique_ptr<Answer> answer;     // apart, because an idle connection has none
   std::unique_ptr<std::string> page;  // Mode::page: the sentence
+  // --- messages whose verdict waits for more of their body ---
+  std::unique_ptr<Content> content_up;    // of the request that is being read
+  std::unique_ptr<Request> waiting;       // that request, while nothing of it has been passed on
+  std::unique_ptr<Content> content_down;  // of the response that is being read
+  bool owes_continue = false;             // the waiting request's client waits for 100 (Continue), which we have to say
+  bool replaced = false;  // the response that is being read has been replaced by ours: its body is thrown away
   bool client_ended = false;
   bool origin_ended = false;
   bool request_is_open = false;  // its head has been passed on, its end has not come
@@ -127,22 +143,54 @@ class Outlet {
   Channel& to_;
 };
 
+/// Body bytes in the framing of `writer`. False: TLS has failed.
+[[nodiscard]] bool put_body(Outlet& outlet, http::BodyWriter& writer, std::span<const uint8_t> bytes);
+/// All that `content` holds, or what it holds too much.
+[[nodiscard]] bool release_held(Outlet& outlet, http::BodyWriter& writer, Content& content, bool all);
+
+// --- exchange_judging.cc ---
+/// What the record needs of the request whose head has just been read, and what its response will need.
+Exchange::Request describe(const View& at, const http::RequestHead& head);
+/// The request that is being read. `content`: what is known of its body, null: nothing but what its head says.
+rules::Decision judge_request(const View& at, const Content* content, bool last);
+/// The response that is being read, to the oldest request.
+rules::Decision judge_response(const View& at, const Content* content, bool last);
+/// The later verdict on the same transaction; a rule that has been named stays named when no other is.
+void merge(rules::Decision& into, const rules::Decision& later);
+[[nodiscard]] bool refuses(const rules::Decision& decision);
+std::unique_ptr<Content> begin_content(const View& at, rules::Needs wanted, const http::Headers& headers, http::Framing framing,
+                                       uint64_t content_length);
+/// What the rules of this policy want to read must come whole, and in a coding that can be undone.
+void ask_for_readable(http::RequestHead& head, rules::Needs wanted);
+
 // --- exchange_requests.cc ---
 /// Reads requests out of plain bytes. What must wait for a response is held.
 Next read_requests(const View& at, std::span<const uint8_t> plain);
 
 // --- exchange_responses.cc ---
 Next read_responses(const View& at, std::span<const uint8_t> plain);
+/// The body that lasts until the origin's end is complete.
+Next complete_response(const View& at);
 
 // --- exchange_answers.cc ---
 Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::Request request, uint16_t status,
                       std::string_view sentence, CloseReason reason);
-Next answer_with_verdict(const View& at, const http::RequestHead& head, Exchange::Request request);
+/// Mode::page: the one page that this connection is for.
+Next answer_in_page_mode(const View& at, const http::RequestHead& head, Exchange::Request request);
 Next refuse_request(const View& at, http::Refusal refusal);
 /// The same in the middle of a request whose head has been passed on: its origin waits for a body that will not come, and
 /// must see that it is cut off.
 Next refuse_body(const View& at, http::Refusal refusal);
 Next refuse_response(const View& at, http::Refusal refusal);
+/// The verdict on a request whose body may be on its way: a page, or a redirect.
+Next answer_verdict(const View& at, const http::RequestHead& head, Exchange::Request request);
+/// The verdict on a response of which nothing has been passed on: a page or a redirect in its place. `left`: bytes of its body
+/// that will still come, as far as known.
+Next replace_response(const View& at, Outlet& outlet, uint64_t left);
+/// The verdict on a message of which something has been passed on: a reset, so that nobody takes it for whole.
+Next cut_refused(const View& at);
+/// The origin has ended while a request was held back from it.
+Next answer_without_origin(const View& at);
 /// What the request that is being read has sent behind its head, when we answer it.
 void discard_body(const View& at, std::span<const uint8_t> bytes);
 /// That request has been read to its end.

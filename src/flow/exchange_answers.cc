@@ -8,24 +8,36 @@ namespace sluice::flow::exchanging {
 
 namespace {
 
-/// S31: whether the connection can be used behind an answer of ours. What is left of the request must be little, and certain
-/// to come: behind Expect: 100-continue it may be a body or the next request.
-bool stays_usable(const http::RequestHead& head) {
-  if (!head.keep_alive || head.expects_continue) return false;
+/// How much of the request's body is still to come, as far as it is known.
+uint64_t body_left(const View& at, const http::RequestHead& head) {
+  const Content* const content = at.state.content_up.get();
   switch (head.framing) {
-    case http::Framing::none: return true;
-    case http::Framing::length: return head.content_length <= limits::http_discarded_body_bytes_max;
+    case http::Framing::none: return 0;
+    case http::Framing::length: return head.content_length - (content != nullptr ? content->size() : 0);
     case http::Framing::chunked:
-    case http::Framing::until_close: return false;
+    case http::Framing::until_close: return content != nullptr && content->has_ended() ? 0 : UINT64_MAX;
   }
   SLUICE_CHECK(false);
 }
 
-http::Audience audience_for(const http::RequestHead& head) {
+/// S31: whether the connection can be used behind an answer of ours. What is left of the request must be little, and certain
+/// to come: behind Expect: 100-continue it may be a body or the next request.
+bool stays_usable(const View& at, const http::RequestHead& head) {
+  const bool body_is_on_its_way = !head.expects_continue || (at.state.content_up != nullptr && !at.state.owes_continue);
+  return head.keep_alive && body_is_on_its_way && body_left(at, head) <= limits::http_discarded_body_bytes_max;
+}
+
+http::Audience audience_for(const View& at, const http::RequestHead& head) {
   http::Audience audience = http::audience_of(head);
-  audience.keep_alive = stays_usable(head);
+  audience.keep_alive = stays_usable(at, head);
   return audience;
 }
+
+CloseReason reason_of(const rules::Decision& decision) {
+  return decision.action == rules::Action::redirect ? CloseReason::rule_redirect : CloseReason::rule_block;
+}
+
+uint16_t status_of(const rules::Decision& decision) { return decision.action == rules::Action::redirect ? 302 : 403; }
 
 /// Answers in place of the origin, once everything before has been answered. `keeps`: the connection goes on behind it.
 Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status, std::string text, CloseReason reason, bool keeps) {
@@ -48,22 +60,64 @@ Next answer_ourselves(const View& at, Exchange::Request request, uint16_t status
 
 Next answer_with_page(const View& at, const http::RequestHead& head, Exchange::Request request, uint16_t status,
                       std::string_view sentence, CloseReason reason) {
-  http::Audience audience = audience_for(head);
-  // Behind the page on an invalid certificate stands an origin that is never to be asked.
-  if (at.state.mode == Exchange::Mode::page) audience.keep_alive = false;
+  const http::Audience audience = audience_for(at, head);
   std::string answer;
   http::write_page(answer, audience, status, sentence);
   return answer_ourselves(at, std::move(request), status, std::move(answer), reason, audience.keep_alive);
 }
 
-Next answer_with_verdict(const View& at, const http::RequestHead& head, Exchange::Request request) {
-  const http::Audience audience = audience_for(head);
-  const bool is_redirect = request.decision.action == rules::Action::redirect;
+Next answer_verdict(const View& at, const http::RequestHead& head, Exchange::Request request) {
+  const http::Audience audience = audience_for(at, head);
   std::string answer;
   write_verdict(answer, audience, at.world, at.session, request.decision,
-                {.method = head.method(), .url = request.url, .host = head.host(), .user_agent = head.headers.find("User-Agent").value_or("")});
-  return answer_ourselves(at, std::move(request), is_redirect ? 302 : 403, std::move(answer),
-                          is_redirect ? CloseReason::rule_redirect : CloseReason::rule_block, audience.keep_alive);
+                {request.method, request.url, head.host(), head.headers.find("User-Agent").value_or("")});
+  const uint16_t status = status_of(request.decision);
+  const CloseReason reason = reason_of(request.decision);
+  return answer_ourselves(at, std::move(request), status, std::move(answer), reason, audience.keep_alive);
+}
+
+Next answer_in_page_mode(const View& at, const http::RequestHead& head, Exchange::Request request) {
+  // S26: the connection was blocked, and goes on for its page alone.
+  if (at.session.decision.action == rules::Action::block) {
+    request.decision = at.session.decision;
+    return answer_verdict(at, head, std::move(request));
+  }
+  // Behind this page stands an origin that is never to be asked.
+  http::Audience audience = http::audience_of(head);
+  audience.keep_alive = false;
+  std::string answer;
+  http::write_page(answer, audience, 502, *at.state.page);
+  return answer_ourselves(at, std::move(request), 502, std::move(answer), CloseReason::origin_cert_invalid, false);
+}
+
+Next replace_response(const View& at, Outlet& outlet, uint64_t left) {
+  Exchange& state = at.state;
+  const http::ResponseHead& head = state.codec().responses.head();
+  Exchange::Request& request = state.outstanding.front();
+  const bool body_is_owed = request.waits_for_continue && !state.codec().requests.is_idle();
+  const bool closes = body_is_owed || !request.keeps_alive || !head.keep_alive || head.upgraded ||
+                      left > limits::http_discarded_body_bytes_max;
+  http::Audience audience;
+  audience.version_minor = request.version_minor;
+  audience.is_head = request.method == "HEAD";
+  audience.wants_html = request.asked->wants_html;
+  audience.keep_alive = !closes;
+  write_verdict(outlet.text(), audience, at.world, at.session, request.decision,
+                {request.method, request.url, request.asked->host, request.asked->user_agent});
+  request.status = status_of(request.decision);
+  if (!outlet.finish()) return out_of_memory(at.session);
+  state.replaced = true;
+  state.close_after_response = false;
+  if (!closes) return Next::go;
+  const CloseReason reason = reason_of(request.decision);
+  for (const Exchange::Request& each : state.outstanding) log(at, each);
+  state.outstanding.clear();
+  state.client_is_done = true;
+  return say_goodbye(at, reason, {});
+}
+
+Next cut_refused(const View& at) {
+  return close(at.session, CloseReason::rule_block, Farewell::reset, "late");
 }
 
 Next refuse_request(const View& at, http::Refusal refusal) {
@@ -73,6 +127,8 @@ Next refuse_request(const View& at, http::Refusal refusal) {
   Exchange::Request request;
   request.wall_us = at.world.wall_us;
   request.begun_us = at.world.kernel.now_us();
+  if (const auto waiting = std::move(at.state.waiting); waiting != nullptr) request = std::move(*waiting);
+  at.state.content_up.reset();
   at.session.detail = http::name_of(refusal);
   std::string answer;
   http::write_page(answer, audience, status, http::text_of(refusal));
@@ -120,6 +176,20 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   state.outstanding.clear();
   state.client_is_done = true;
   return say_goodbye(at, CloseReason::response_refused, answer);
+}
+
+Next answer_without_origin(const View& at) {
+  const auto request = std::move(at.state.waiting);
+  at.state.content_up.reset();
+  http::Audience audience;
+  audience.version_minor = request->version_minor;
+  audience.is_head = request->method == "HEAD";
+  request->status = 502;
+  std::string answer;
+  http::write_page(answer, audience, 502, "The server has closed the connection before it was sent this request.");
+  log(at, *request);
+  at.state.client_is_done = true;
+  return say_goodbye(at, CloseReason::origin_truncated, answer);
 }
 
 void discard_body(const View& at, std::span<const uint8_t> bytes) { at.state.answer->request.bytes_up += bytes.size(); }

@@ -5,6 +5,24 @@
 
 namespace sluice::flow::exchanging {
 
+bool put_body(Outlet& outlet, http::BodyWriter& writer, std::span<const uint8_t> bytes) {
+  if (writer.is_plain()) {
+    writer.count_plain(bytes.size());
+    return outlet.bytes(bytes);
+  }
+  writer.body(bytes, outlet.text());
+  return outlet.text().size() <= limits::gathered_plain_bytes || outlet.finish();
+}
+
+bool release_held(Outlet& outlet, http::BodyWriter& writer, Content& content, bool all) {
+  while (const uint64_t due = all ? content.held_bytes() : content.excess_bytes()) {
+    const std::span<const uint8_t> bytes = content.oldest(due);
+    if (!put_body(outlet, writer, bytes)) return false;
+    content.drop(bytes.size());
+  }
+  return true;
+}
+
 bool hold(const View& at, std::span<const uint8_t> bytes) {
   std::vector<uint8_t>& held = at.state.held;
   const bool fits = at.world.relay_memory_bytes + bytes.size() <= at.world.relay_memory_max_bytes;
@@ -39,7 +57,9 @@ void log(const View& at, const Exchange::Request& request) {
   record.bytes_up = request.bytes_up;
   record.bytes_down = request.bytes_down;
   record.action = request.decision.action == rules::Action::peek ? "allow" : rules::to_string(request.decision.action);
+  record.bypass_rule = policy.bypass_rule_name(request.decision.bypass_rule);
   record.access_rule = policy.access_rule_name(request.decision.access_rule);
+  record.protection_rule = policy.protection_rule_name(request.decision.protection_rule);
   record.total_us = at.world.kernel.now_us() - request.begun_us;
   at.world.records.write(record);
   ++at.world.counters.requests;
@@ -115,6 +135,12 @@ Next origin_ended(const View& at, bool clean) {
     at.pair.client.end_writing();
     return Next::go;
   }
+  // The client has its answer, from us.
+  if (state.replaced) {
+    for (const Exchange::Request& request : state.outstanding) log(at, request);
+    state.outstanding.clear();
+    return say_goodbye(at, CloseReason::finished, {});
+  }
   switch (state.codec().responses.finish()) {
     case http::Ending::truncated: return cut_off(at, CloseReason::origin_truncated);
     case http::Ending::unanswered:
@@ -124,16 +150,10 @@ Next origin_ended(const View& at, bool clean) {
       if (!clean) return cut_off(at, CloseReason::origin_truncated);
       at.pair.client.end_writing();
       return Next::go;
-    case http::Ending::complete: {
-      if (!clean) return cut_off(at, CloseReason::origin_truncated);
-      Outlet outlet(at.world, at.pair.client);
-      if (!state.body_down.end(http::Headers(), outlet.text())) return cut_off(at, CloseReason::origin_truncated);
-      if (!outlet.finish()) return out_of_memory(at.session);
-      for (const Exchange::Request& request : state.outstanding) log(at, request);
-      state.outstanding.clear();
-      return say_goodbye(at, CloseReason::finished, {});
-    }
-    case http::Ending::idle: return state.answer == nullptr ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
+    case http::Ending::complete: return clean ? complete_response(at) : cut_off(at, CloseReason::origin_truncated);
+    case http::Ending::idle:
+      if (state.waiting != nullptr) return answer_without_origin(at);
+      return state.answer == nullptr ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
   }
   SLUICE_CHECK(false);
 }

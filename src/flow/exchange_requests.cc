@@ -9,12 +9,6 @@ namespace sluice::flow::exchanging {
 
 namespace {
 
-std::string_view fallback_host(const Session& session, std::string& text) {
-  if (session.seen != nullptr && !session.seen->sni().empty()) return session.seen->sni();
-  text = session.about.destination.address.to_string();
-  return text;
-}
-
 /// S30: whether the certificate that the client was shown is for this host.
 bool is_directed_here(const View& at, std::string_view host) {
   const Session& session = at.session;
@@ -25,27 +19,6 @@ bool is_directed_here(const View& at, std::string_view host) {
   return leaf != nullptr && tls::covers_name(*leaf, host);
 }
 
-Exchange::Request describe(const View& at, const http::RequestHead& head) {
-  Exchange::Request request;
-  request.wall_us = at.world.wall_us;
-  request.begun_us = at.world.kernel.now_us();
-  request.method = head.method();
-  std::string fallback;
-  head.append_url(request.url, !at.session.is_http, fallback_host(at.session, fallback));
-  request.version_minor = head.version_minor;
-  request.keeps_alive = head.keep_alive;
-  request.waits_for_continue = head.expects_continue;
-  return request;
-}
-
-rules::Decision judge(const View& at, const http::RequestHead& head) {
-  rules::Facts facts = connect_facts(at.session);
-  facts.host_known = rules::Known::yes;
-  facts.host = head.host();
-  facts.hello_known = rules::Known::never;
-  return at.session.ruling->judge.request(facts);
-}
-
 /// An explicit client's request in clear. The next one may be for another host, so it comes on a connection of its own.
 void prepare_for_proxying(const View& at, http::RequestHead& head, Exchange::Request& request) {
   head.keep_alive = request.keeps_alive = false;
@@ -54,30 +27,126 @@ void prepare_for_proxying(const View& at, http::RequestHead& head, Exchange::Req
   head.headers.add("Via", "1." + std::to_string(head.version_minor) + " " + at.world.via);
 }
 
-/// A request's head: judge it, and pass it on or answer it.
-Next on_request(const View& at, Outlet& outlet) {
+/// Nothing forbids it: it goes to the origin, its head first.
+Next pass_request(const View& at, Outlet& outlet, Exchange::Request request) {
   Exchange& state = at.state;
   http::RequestHead& head = state.codec().requests.head();
-  Exchange::Request request = describe(at, head);
-  if (const Asked* asked = at.session.asked.get(); asked != nullptr && !asked->is_connect) prepare_for_proxying(at, head, request);
-  if (state.mode == Exchange::Mode::page)
-    return answer_with_page(at, head, std::move(request), 502, *state.page, CloseReason::origin_cert_invalid);
-  if (head.is_connect())
-    return answer_with_page(at, head, std::move(request), 405, "This is no proxy port.", CloseReason::request_refused);
-  if (!is_directed_here(at, head.host()))
-    return answer_with_page(at, head, std::move(request), 421,
-                            "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
-  request.decision = judge(at, head);
-  if (request.decision.action == rules::Action::block || request.decision.action == rules::Action::redirect)
-    return answer_with_verdict(at, head, std::move(request));
   if (!state.codec().responses.expect(head)) return close(at.session, CloseReason::overload, Farewell::reset, "pipelined");
   head.use_origin_form();
+  const rules::Needs wanted = at.session.ruling->config->policy->needs_response_content();
+  if (wanted != rules::needs_nothing) ask_for_readable(head, wanted);
   http::write_head(head, outlet.text());
   state.body_up = http::BodyWriter(head.framing, head.content_length);
   if (!head.keep_alive) state.client_is_done = true;
   state.request_is_open = true;
   state.outstanding.push_back(std::move(request));
   return Next::go;
+}
+
+/// More of its body must be known: nothing of it goes to the origin until then.
+void hold_request(const View& at, Exchange::Request request) {
+  Exchange& state = at.state;
+  http::RequestHead& head = state.codec().requests.head();
+  state.content_up = begin_content(at, at.session.ruling->config->policy->needs_request_content(), head.headers, head.framing,
+                                   head.content_length);
+  // Its client may wait to be told to go on, and the origin cannot say so.
+  state.owes_continue = head.expects_continue;
+  if (head.expects_continue) head.headers.remove("Expect");
+  request.waits_for_continue = false;
+  state.waiting = std::make_unique<Exchange::Request>(std::move(request));
+}
+
+/// The request whose body is being read; null: it has been answered already, before all of it had come.
+Exchange::Request* open_request(Exchange& state) {
+  if (state.waiting != nullptr) return state.waiting.get();
+  return state.outstanding.empty() ? nullptr : &state.outstanding.back();
+}
+
+/// More of its body is known. Behind this, content_up is null when there is a verdict.
+Next judge_again(const View& at, Outlet& outlet, bool last) {
+  Exchange& state = at.state;
+  state.content_up->tell_news();
+  const rules::Decision decision = judge_request(at, state.content_up.get(), last);
+  if (Exchange::Request* const request = open_request(state)) request->decision = decision;
+  if (decision.pending) {
+    // What cannot be read will not be known later either.
+    const bool waits_for_nothing = !last && state.content_up->is_unreadable() && (decision.needs & rules::needs_size) == 0;
+    return waits_for_nothing ? judge_again(at, outlet, true) : Next::go;
+  }
+  const std::unique_ptr<Exchange::Request> waiting = std::move(state.waiting);
+  if (refuses(decision) && waiting == nullptr) return cut_refused(at);
+  if (refuses(decision)) {
+    const Next next = answer_verdict(at, state.codec().requests.head(), std::move(*waiting));
+    state.content_up.reset();
+    state.owes_continue = false;
+    return next;
+  }
+  if (waiting != nullptr)
+    if (const Next next = pass_request(at, outlet, std::move(*waiting)); next != Next::go) return next;
+  const std::unique_ptr<Content> content = std::move(state.content_up);
+  return release_held(outlet, state.body_up, *content, true) ? Next::go : out_of_memory(at.session);
+}
+
+/// A request's head: judge it, and pass it on, hold it or answer it.
+Next on_request(const View& at, Outlet& outlet) {
+  Exchange& state = at.state;
+  http::RequestHead& head = state.codec().requests.head();
+  Exchange::Request request = describe(at, head);
+  if (const Asked* asked = at.session.asked.get(); asked != nullptr && !asked->is_connect) prepare_for_proxying(at, head, request);
+  if (state.mode == Exchange::Mode::page) return answer_in_page_mode(at, head, std::move(request));
+  if (head.is_connect())
+    return answer_with_page(at, head, std::move(request), 405, "This is no proxy port.", CloseReason::request_refused);
+  if (!is_directed_here(at, head.host()))
+    return answer_with_page(at, head, std::move(request), 421,
+                            "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
+  request.decision = judge_request(at, nullptr, false);
+  if (request.decision.pending) {
+    hold_request(at, std::move(request));
+    return state.content_up->has_news() ? judge_again(at, outlet, false) : Next::go;
+  }
+  if (refuses(request.decision)) return answer_verdict(at, head, std::move(request));
+  return pass_request(at, outlet, std::move(request));
+}
+
+Next on_held_body(const View& at, Outlet& outlet, std::span<const uint8_t> bytes) {
+  Exchange& state = at.state;
+  state.owes_continue = false;
+  if (Exchange::Request* const request = open_request(state)) request->bytes_up += bytes.size();
+  if (!state.content_up->add(bytes)) return out_of_room(at.session);
+  if (state.content_up->has_news())
+    if (const Next next = judge_again(at, outlet, false); next != Next::go || state.content_up == nullptr) return next;
+  if (state.content_up->excess_bytes() == 0) return Next::go;
+  if (const auto waiting = std::move(state.waiting); waiting != nullptr)
+    if (const Next next = pass_request(at, outlet, std::move(*waiting)); next != Next::go) return next;
+  return release_held(outlet, state.body_up, *state.content_up, false) ? Next::go : out_of_memory(at.session);
+}
+
+Next on_body(const View& at, Outlet& outlet, std::span<const uint8_t> bytes) {
+  Exchange& state = at.state;
+  if (state.answer != nullptr) {
+    discard_body(at, bytes);
+    return Next::go;
+  }
+  if (state.content_up != nullptr) return on_held_body(at, outlet, bytes);
+  // Empty when the origin has answered before it has read all of the request.
+  if (!state.outstanding.empty()) state.outstanding.back().bytes_up += bytes.size();
+  return put_body(outlet, state.body_up, bytes) ? Next::go : out_of_memory(at.session);
+}
+
+Next on_end(const View& at, Outlet& outlet) {
+  Exchange& state = at.state;
+  if (state.content_up != nullptr) {
+    state.owes_continue = false;
+    state.content_up->end();
+    if (const Next next = judge_again(at, outlet, true); next != Next::go) return next;
+  }
+  if (state.answer != nullptr) {
+    discard_end(at);
+    return Next::go;
+  }
+  state.request_is_open = false;
+  if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
+  return state.body_up.end(state.codec().requests.trailers(), outlet.text()) ? Next::go : cut_off(at, CloseReason::client_truncated);
 }
 
 }  // namespace
@@ -100,28 +169,10 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         if (const Next next = on_request(at, outlet); next != Next::go) return next;
         break;
       case http::Event::Kind::body:
-        if (state.answer != nullptr) {
-          discard_body(at, event.bytes);
-          break;
-        }
-        // Empty when the origin has answered before it has read all of the request.
-        if (!state.outstanding.empty()) state.outstanding.back().bytes_up += event.bytes.size();
-        if (state.body_up.is_plain()) {
-          state.body_up.count_plain(event.bytes.size());
-          if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
-        } else {
-          state.body_up.body(event.bytes, outlet.text());
-          if (outlet.text().size() > limits::gathered_plain_bytes && !outlet.finish()) return out_of_memory(at.session);
-        }
+        if (const Next next = on_body(at, outlet, event.bytes); next != Next::go) return next;
         break;
       case http::Event::Kind::end:
-        if (state.answer != nullptr) {
-          discard_end(at);
-          break;
-        }
-        state.request_is_open = false;
-        if (!state.outstanding.empty()) state.outstanding.back().waits_for_continue = false;
-        if (!state.body_up.end(state.codec().requests.trailers(), outlet.text())) return cut_off(at, CloseReason::client_truncated);
+        if (const Next next = on_end(at, outlet); next != Next::go) return next;
         break;
       case http::Event::Kind::raw:
         if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);

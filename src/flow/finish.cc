@@ -105,7 +105,9 @@ void log(Session& session) {
   if (action != rules::Action::peek) record.action = rules::to_string(action);
   else if (session.speaks_http) record.action = "allow";
   record.tls_rule = policy.tls_rule_name(session.decision.tls_rule);
+  record.bypass_rule = policy.bypass_rule_name(session.decision.bypass_rule);
   record.access_rule = policy.access_rule_name(session.decision.access_rule);
+  record.protection_rule = policy.protection_rule_name(session.decision.protection_rule);
   if (action == rules::Action::tunnel || action == rules::Action::tunnel_sni) {
     record.scan = "skipped";
     record.scan_reason = "tunnel";

@@ -132,6 +132,11 @@ class Policy {
   /// body of which nothing is wanted is never pending.
   [[nodiscard]] Needs needs_request_content() const { return request_needs_; }
   [[nodiscard]] Needs needs_response_content() const { return response_needs_; }
+  /// Whether a response can be judged otherwise than its request was. Only then it is asked about.
+  [[nodiscard]] bool judges_responses() const {
+    return uses(Slot::mime) || uses(Slot::file_name) || uses(Slot::file_type) || uses(Slot::size) || uses(Slot::direction) ||
+           uses(Slot::md5) || uses(Slot::sha256);
+  }
   /// Whether a connection may be bumped: by a TLS rule, by the default, or to show a page.
   [[nodiscard]] bool can_bump() const { return can_bump_; }
   /// Whether a connection that this TLS rule bumps has its HTTP read (`inspect`); true for rule_default.
