@@ -1,0 +1,321 @@
+"""S19-S30: every kind of traffic rule on every kind of traffic, by what the client sees, what the origin hears and what the log says.
+
+    client ── plain HTTP ──────────────────────── gateway ── origin        rules over the address: one origin per row
+    client ── TLS, tunnelled (synthetic CONNECT) ─ gateway ── origin        rules over the name: one name per row
+    client ── TLS, bumped: requests, responses ─── gateway ── origin
+
+One row for every cell of {kind of traffic} x {bypass, access, protection} x {allow, block, redirect, no match} x {the rule names
+CONNECT, excludes it, says nothing of it}.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import ssl
+
+import pytest
+from bump_peers import Browser, Plain, answer
+from lab import V4, V6, LabError, access_rule, rule, run, tls_rule, toml_value
+
+PORTAL = "https://portal.example/"
+STAGES = ("bypass", "access", "protection")
+ACTIONS = ("allow", "block", "redirect", "no match")
+MENTIONS = ("names", "excludes", "silent")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    stage: str
+    action: str
+    mention: str
+
+    @property
+    def name(self):
+        return f"{self.stage}-{self.action.replace(' ', '-')}-{self.mention}"
+
+    @property
+    def host(self):
+        return f"{self.name}.rows.example"
+
+    def toml(self, when):
+        """The rule of this row, for what meets `when`."""
+        if self.action == "no match":
+            when = {**when, "client": ["192.0.2.99"]}
+        if self.mention == "names":
+            when = {**when, "method": "CONNECT"}
+        except_ = [{"method": "CONNECT"}] if self.mention == "excludes" else None
+        if self.stage == "protection":  # its actions are about threats: with "redirect" there is none
+            lines = ["[[protection.rules]]", f"name = {toml_value(self.name)}", f"when = {toml_value(when)}"]
+            lines += [f"except = {toml_value(except_)}"] if except_ else []
+            return "\n".join(lines + [f"malware = {toml_value('skip' if self.action == 'allow' else 'block')}"]) + "\n\n"
+        more = {"to": PORTAL} if self.action == "redirect" else {}
+        action = "block" if self.action == "no match" else self.action
+        return rule(self.stage, self.name, action, when, except_, **more)
+
+    @property
+    def forbids(self):
+        return self.stage != "protection" and self.action in ("block", "redirect")
+
+    def matches(self, event):
+        """Whether this row's rule matches the CONNECT, or a message."""
+        return self.action != "no match" and self.mention in (("names", "silent") if event == "CONNECT" else ("excludes", "silent"))
+
+    def check_names(self, record, event, where):
+        """The log names the rule in its stage, when it matched."""
+        named = record.get(f"{self.stage}_rule")
+        assert (named == self.name) == self.matches(event), (self.name, where, record)
+
+
+ROWS = [Row(stage, action, mention) for stage in STAGES for action in ACTIONS for mention in MENTIONS]
+
+
+def check_refusal(row, page, where):
+    if row.action == "block":
+        assert (page.status, page.get("cache-control")) == (403, "no-store"), (row.name, where)
+        assert row.name.encode() in page.body, (row.name, where)
+    else:
+        assert (page.status, page.get("location")) == (302, PORTAL), (row.name, where)
+
+
+def check_refused_record(row, record, where):
+    assert record["action"] == row.action and record[f"{row.stage}_rule"] == row.name, (row.name, where, record)
+
+
+def is_reset(open_):
+    try:
+        stream = open_()
+    except ConnectionResetError:
+        return True
+    except (ssl.SSLError, LabError) as error:
+        raise AssertionError(f"not a reset: {error}") from error
+    stream.close()
+    return False
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_plain_http(bump, site, connect, version):
+    """The rules are over the address, which is known at CONNECT: what matches there ends in a reset, without a byte."""
+    sites = {row: site(version, None) for row in ROWS}
+    daemon = bump("".join(row.toml({"destination": [origin.address]}) for row, origin in sites.items()))
+    for row, origin in sites.items():
+        if row.forbids and row.matches("CONNECT"):
+            peer = connect(version, origin.address, 80, may_be_reset=True)
+            assert peer.ending() == ("reset", b""), row.name
+            check_refused_record(row, daemon.record_of(peer.port), "CONNECT")
+            assert not origin.visits, row.name
+            continue
+        client = Browser(Plain(connect(version, origin.address, 80)))
+        for _ in range(2):  # every request on a kept connection is judged
+            page = client.get("/row", "Accept: text/html")
+            if row.forbids and row.matches("request"):
+                check_refusal(row, page, "plain")
+            else:
+                assert page.status == 200, row.name
+        client.stream.close()
+        record = daemon.record_of(client.port)
+        assert record["action"] == "allow", (row.name, record)
+        logged = daemon.requests_of(client.port)
+        assert len(logged) == 2
+        for each in logged:
+            row.check_names(each, "request", "plain")
+            assert each["action"] == (row.action if row.forbids and row.matches("request") else "allow"), (row.name, each)
+        assert len(origin.requests) == (0 if row.forbids and row.matches("request") else 2), row.name
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_transparent_connect(bump, site, visit, pki, version):
+    """Tunnelled: there is nothing but the CONNECT."""
+    origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
+    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS), tls={"default_action": "tunnel-sni"})
+    for row in ROWS:
+        before = len(origin.visits)
+        if row.forbids and row.matches("CONNECT"):
+            client = visit(origin, name=row.host, handshake=False)
+            assert is_reset(client.handshake), row.name
+            check_refused_record(row, daemon.record_of(client.port), "CONNECT")
+            assert len(origin.visits) == before, row.name
+            continue
+        client = Browser(visit(origin, name=row.host, ca=pki.root.certificate), row.host)
+        assert client.get("/row").status == 200, row.name
+        client.stream.close()
+        record = daemon.record_of(client.port)
+        assert record["action"] == "tunnel-sni", (row.name, record)
+        row.check_names(record, "CONNECT", "tunnel")
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_bumped_requests(bump, site, visit, pki, version):
+    origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
+    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS))
+    for row in ROWS:
+        before, visits = len(origin.requests), len(origin.visits)
+        if row.forbids and row.matches("CONNECT"):
+            client = visit(origin, name=row.host, handshake=False)
+            assert is_reset(client.handshake), row.name
+            check_refused_record(row, daemon.record_of(client.port), "CONNECT")
+            assert len(origin.visits) == visits, row.name
+            continue
+        client = Browser(visit(origin, name=row.host), row.host)
+        refused = row.forbids and row.matches("request")
+        for _ in range(2):
+            page = client.get("/row", "Accept: text/html")
+            if refused:
+                check_refusal(row, page, "bumped")
+            else:
+                assert page.status == 200, row.name
+        client.stream.close()
+        record = daemon.record_of(client.port)
+        assert record["action"] == "bump", (row.name, record)
+        row.check_names(record, "CONNECT", "bump")
+        logged = daemon.requests_of(client.port)
+        assert len(logged) == 2
+        for each in logged:
+            row.check_names(each, "request", "bumped")
+            assert each["action"] == (row.action if refused else "allow"), (row.name, each)
+        assert len(origin.requests) - before == (0 if refused else 2), row.name
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_bumped_responses(bump, site, visit, pki, version):
+    """The rules are over responses alone, which no CONNECT is: one that names it never matches."""
+    origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"), lambda request: answer(
+        b"a film, says the head", "200 OK", "Content-Type: video/mp4" if request.target == "/film" else "Content-Type: text/plain"))
+    daemon = bump("".join(row.toml({"host": row.host, "mime": "video/*", "direction": "response"}) for row in ROWS))
+    for row in ROWS:
+        before = len(origin.requests)
+        client = Browser(visit(origin, name=row.host), row.host)
+        refused = row.forbids and row.mention != "names"
+        for path in ("/words", "/film", "/words"):
+            page = client.get(path, "Accept: text/html")
+            if refused and path == "/film":
+                check_refusal(row, page, "response")
+            else:
+                assert (page.status, page.body) == (200, b"a film, says the head"), (row.name, path)
+        client.stream.close()
+        daemon.record_of(client.port)
+        logged = daemon.requests_of(client.port)
+        assert [each["action"] for each in logged] == ["allow", row.action if refused else "allow", "allow"], row.name
+        for each in logged:
+            matches = each["url"].endswith("/film") and row.action != "no match" and row.mention != "names"
+            assert (each.get(f"{row.stage}_rule") == row.name) == matches, (row.name, each)
+        assert len(origin.requests) - before == 3, row.name
+
+
+# --- what is in a body ----------------------------------------------------------------------------------------------
+
+PROGRAM = b"MZ" + bytes(0x3a) + b"\x80" + bytes(0x43) + b"PE\0\0\x64\x86" + b"p" * 30000
+WORDS = b"just some words\n" * 4000
+
+
+def test_content_decides_responses_and_requests(web):
+    """By type, name, hash and size; whatever a body is called, compressed or not; and what is harmless arrives unchanged."""
+    bodies = {
+        "/picture.png": (PROGRAM, ["Content-Type: image/png"], "no programs"),
+        "/packed": (gzip.compress(PROGRAM), ["Content-Encoding: gzip"], "no programs"),
+        "/odd": (b"whatever this is", ["Content-Encoding: exotic"], "no programs"),
+        "/known": (WORDS + b"known", [], "known"),
+        "/named": (b"x", ["Content-Disposition: attachment; filename*=UTF-8''tool%2EBAT"], "no scripts"),
+        "/x/tool.bat": (b"x", [], "no scripts"),
+        "/large": (b"y" * 300_000, [], "not so large"),
+        "/words": (WORDS, [], None),
+        "/packed-words": (gzip.compress(WORDS), ["Content-Encoding: gzip"], None),
+        "/nothing": (b"", [], None),
+    }
+    daemon = web.start(
+        access_rule("no scripts", "block", {"file_name": "*.bat", "direction": "response"}) +
+        access_rule("not so large", "block", {"size": "> 200 KiB"}) +
+        access_rule("no programs", "block", {"file_type": "executable"}) +
+        access_rule("known", "block", {"sha256": hashlib.sha256(WORDS + b"known").hexdigest()}))
+    site = web.site(lambda request: answer(bodies[request.target][0], "200 OK", *bodies[request.target][1])
+                    if request.target in bodies else answer(b"got " + str(len(request.body)).encode()))
+    client = web.open(site)
+    for path, (body, _, blocked_by) in bodies.items():
+        page = client.get(path, "Range: bytes=0-")
+        assert (path, page.status) == (path, 403 if blocked_by else 200)
+        if blocked_by is None:
+            assert page.body == body, path
+        if blocked_by == "not so large":  # there is too much behind it to be thrown away
+            assert page.get("connection") == "close"
+            client = web.open(site)
+    assert all(request.get("range") is None for request in site.requests)
+    before = len(site.requests)
+    assert client.get("/up", method="POST", body=PROGRAM).status == 403
+    assert client.get("/up", method="POST", body=WORDS).body == b"got 64000"
+    assert [len(request.body) for request in site.requests[before:]] == [64000]
+    client.stream.close()
+    daemon.record_of(client.port)
+    logged = daemon.requests_of(client.port)
+    assert [(each["action"], each["access_rule"]) for each in logged[-2:]] == [("block", "no programs"), ("allow", "default")]
+
+
+# --- tricks ---------------------------------------------------------------------------------------------------------
+
+TRICKS = [  # target, Host
+    ("/private/x", "shop.example"),
+    ("/private/x", "SHOP.Example"),
+    ("/private/x", "shop.example."),
+    ("/private/x", "shop.example:80"),
+    ("http://shop.example/private/x", "www.example.com"),
+    ("http://SHOP.example:80/private/x", "www.example.com"),
+    ("/%70rivate/x", "shop.example"),
+    ("/%2570rivate/x", "shop.example"),
+    ("//private///x", "shop.example"),
+    ("/a/../private/./x", "shop.example"),
+    ("/a/%2e%2e/private/x", "shop.example"),
+    ("/a/..%2fprivate/x", "shop.example"),
+    ("\\private\\x".replace("\\", "%5C"), "shop.example"),
+    ("/private/x?y=z", "shop.example"),
+]
+
+
+def test_S20_no_spelling_slips_past_a_url(bump, site, connect):
+    daemon = bump(access_rule("private", "block", {"url": "shop.example/private/*"}))
+    origin = site(V4, None)
+    for target, host in TRICKS:
+        client = Browser(Plain(connect(V4, origin.address, 80)))
+        if not target.startswith(("/", "http")):
+            target = "/" + target
+        client.stream.send(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert (target, host, client.reader.response().status) == (target, host, 403)
+        client.stream.close()
+        daemon.record_of(client.port)
+        (logged,) = daemon.requests_of(client.port)
+        assert logged["access_rule"] == "private"
+    assert origin.requests == []
+    client = Browser(Plain(connect(V4, origin.address, 80)), "shop.example")
+    assert client.get("/public/private/x").status == 200
+
+
+# --- a page over HTTPS ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_S26_https_page_shows_a_block_without_an_origin(bump, site, visit, pki, syns, version):
+    origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
+    daemon = bump(access_rule("no shop", "block", {"host": "shop.example"}) +
+                  access_rule("not there", "block", {"destination": [origin.address], "host": "there.example"}) +
+                  access_rule("moved", "redirect", {"host": "moved.example"}, to=PORTAL),
+                  access={"https_page": True}, tls={"default_action": "tunnel-sni"})
+    for name, blocked_by in (("shop.example", "no shop"), ("there.example", "not there")):
+        client = Browser(visit(origin, name=name), name)  # the certificate is for that name, by the gateway's CA
+        for path in ("/", "/favicon.ico"):
+            page = client.get(path, "Accept: text/html")
+            assert page.status == 403 and blocked_by.encode() in page.body
+        client.stream.close()
+        record = daemon.record_of(client.port)
+        assert (record["action"], record["access_rule"], record["close"]) == ("block", blocked_by, "rule_block")
+        assert record["bytes_up"] == 0
+        assert [(each["action"], each["access_rule"], each["status"]) for each in daemon.requests_of(client.port)] == [
+            ("block", blocked_by, 403)] * 2
+    client = visit(origin, name="moved.example", handshake=False)
+    assert is_reset(client.handshake)
+    client = Browser(visit(origin, name="x.rows.example", ca=pki.root.certificate), "x.rows.example")
+    assert client.get("/").status == 200
+    assert len(origin.visits) == 1
+
+
+def test_S26_https_page_needs_a_ca(lab):
+    config = lab.folder / "https-page.toml"
+    config.write_text(lab.config(access={"https_page": True}))
+    checked = run(lab.binary, "check", "-c", config, check=False)
+    assert checked.returncode == 1 and "https_page" in checked.stdout + checked.stderr
