@@ -206,7 +206,10 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
     std::string error;
     auto seen = read_log_line(line, error);
     std::optional<LoggedRequest> logged;
-    if (!seen && error.empty()) logged = read_request_line(line, error);
+    if (!seen && error.empty()) {
+      logged = read_request_line(line, error);
+      if (!logged && error.empty()) continue;
+    }
     if (logged) {
       if (at) logged->request.now = *at;
       if (!options.interface.empty()) logged->request.interface = options.interface;

@@ -201,6 +201,10 @@ std::optional<LoggedRequest> read_request_line(std::string_view line, std::strin
   std::string why;
   const auto url = canonical_url(text("url"), why);
   const std::string method = text("method");
+  if (text("url").empty() && method.empty()) {  // what was refused before it could be read
+    error.clear();
+    return std::nullopt;
+  }
   if (!client || !time_us || !url || method.empty()) {
     error = "\"client\", \"time\", \"method\" or \"url\" is missing or wrong";
     return std::nullopt;

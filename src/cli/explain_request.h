@@ -60,7 +60,8 @@ struct RequestVerdict {
 /// "text" of `--file-type`: names of types, comma-separated, with what contains them; nullopt with `error` set.
 [[nodiscard]] std::optional<FileTypes> parse_file_types(std::string_view text, std::string& error);
 
-/// A line of our access log in JSON that tells of a request; nullopt with `error` set when it is not whole.
+/// A line of our access log in JSON that tells of a request; nullopt with `error` set when it is not whole, or with `error` empty
+/// when it is of a request that could not be read.
 struct LoggedRequest {
   Request request;
   int64_t time_us = 0;

@@ -426,3 +426,80 @@ def test_explain_with_a_bad_configuration_says_where(tmp_path):
     assert done.returncode == 1
     assert done.stdout == b""
     assert f"{path}:1:".encode() in done.stderr
+
+
+# --- requests
+
+TRAFFIC = """\
+[gateway]
+http_ports = [80]
+
+[[bypass.rules]]
+name = "Admin"
+when = { client = "192.0.2.99" }
+action = "allow"
+
+[[access.rules]]
+name = "No programs"
+when = { file_type = "executable", direction = "response" }
+
+[[access.rules]]
+name = "Moved"
+when = { url = "old.example/docs/*" }
+action = "redirect"
+to = "https://new.example/?u=%URL%"
+"""
+
+
+def test_explain_a_request_stage_by_stage(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text(TRAFFIC)
+    at = ("explain", "-c", str(path), "--client", "192.0.2.7", "--url")
+    text = ok(*at, "http://OLD.example/docs/../docs/a", "--user-agent", "x")
+    assert "request event: GET http://old.example/docs/a from 192.0.2.7\n" in text
+    assert re.search(r'^  no +bypass rule "Admin" \(line 5, allow\): .*the client is 192.0.2.7', text, re.M), text
+    assert re.search(r'^  MATCH +access rule "Moved" \(line 14, redirect\)', text, re.M), text
+    assert '=> redirect by access rule "Moved": the client is sent to https://new.example/?u=%URL%\n' in text
+    assert "=> cannot be told" in ok(*at, "http://a.example/setup.exe")
+    assert '=> block by access rule "No programs"' in ok(*at, "http://a.example/x", "--file-type", "pe")
+    assert "=> allow by access.default: passed on" in ok(*at, "http://a.example/x", "--file-type", "pdf")
+    admin = ("explain", "-c", str(path), "--client", "192.0.2.99", "--url", "http://a.example/x")
+    assert '=> allow by bypass rule "Admin": passed on, unscanned' in ok(*admin, "--file-type", "pe")
+
+
+@pytest.mark.parametrize("args", [
+    ["--url", "nowhere"], ["--url", "http://a.example/", "--size", "big"], ["--url", "http://a.example/", "--md5", "12"],
+    ["--url", "http://a.example/", "--file-type", "exee"], ["--url", "http://a.example/", "--sni", "a.example"],
+    ["--method", "GET"]])
+def test_a_request_that_makes_no_sense_is_refused(rules, args):
+    assert run("explain", "-c", str(rules), "--client", "192.0.2.7", *args).returncode == 2
+
+
+def test_requests_in_a_log_get_the_destination_of_their_connection(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text('[gateway]\nhttp_ports = [80]\n[[access.rules]]\nname = "Net"\n'
+                    'when = { destination = "198.51.100.0/24", method = "POST" }\n')
+    empty = tmp_path / "empty.toml"
+    empty.write_text("")
+    request = {"time": "2026-11-21T18:00:00.000000Z", "type": "request", "id": 5, "client": "192.0.2.7:50000",
+               "status": 200, "action": "allow", "bytes_down": 10}
+    log = tmp_path / "access.log"
+    log.write_text("\n".join([json.dumps({**request, "method": method, "url": "http://a.example/x"}) for method in
+                              ("GET", "POST")] + [log_line(id=5)]) + "\n")
+    done = run("explain", "-c", str(empty), "--log", str(log), "--against", str(path))
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines() == [
+        '2026-11-21 18:00:00.000 192.0.2.7 POST http://a.example/x allow->block access.default -> access rule "Net"']
+    assert done.stderr.decode() == "1 of 1 connection and 2 requests would change\n"
+
+
+def test_check_names_lists_that_no_rule_uses(tmp_path):
+    (tmp_path / "lists").mkdir()
+    for name in ("used.txt", "forgotten.txt", "example-plain.txt"):
+        (tmp_path / "lists" / name).write_text("a.example\n")
+    path = tmp_path / "rules.toml"
+    path.write_text('[[access.rules]]\nwhen = { host = "@lists/used.txt" }\n')
+    done = run("check", "-c", str(path))
+    assert done.returncode == 0
+    assert done.stderr.decode() == f"{tmp_path}/lists/forgotten.txt: warning: no rule uses this list\n"
+    assert done.stdout.decode().endswith(", 1 warning\n")

@@ -108,5 +108,7 @@ TEST_CASE("a request's line of the log, judged by the rules and by others") {
   CHECK(report("[[access.rules]]\nwhen = { user_agent = \"x\" }\n") ==
         "0 of 0 connections and 1 request would change; of 1 request it cannot be told from the log");
   CHECK(!read_request_line(R"({"type":"request"})", error));
+  CHECK(error.empty());  // refused before it could be read
+  CHECK(!read_request_line(R"({"type":"request","method":"GET","url":"nowhere"})", error));
   CHECK(error.find("missing or wrong") != std::string::npos);
 }
