@@ -457,8 +457,8 @@ def test_explain_a_request_stage_by_stage(tmp_path):
     at = ("explain", "-c", str(path), "--client", "192.0.2.7", "--url")
     text = ok(*at, "http://OLD.example/docs/../docs/a", "--user-agent", "x")
     assert "request event: GET http://old.example/docs/a from 192.0.2.7\n" in text
-    assert re.search(r'^  no +bypass rule "Admin" \(line 5, allow\): .*the client is 192.0.2.7', text, re.M), text
-    assert re.search(r'^  MATCH +access rule "Moved" \(line 14, redirect\)', text, re.M), text
+    assert re.search(r'^  no +bypass rule "Admin" \(line 4, allow\): .*the client is 192.0.2.7', text, re.M), text
+    assert re.search(r'^  MATCH +access rule "Moved" \(line 13, redirect\)', text, re.M), text
     assert '=> redirect by access rule "Moved": the client is sent to https://new.example/?u=%URL%\n' in text
     assert "=> cannot be told" in ok(*at, "http://a.example/setup.exe")
     assert '=> block by access rule "No programs"' in ok(*at, "http://a.example/x", "--file-type", "pe")
