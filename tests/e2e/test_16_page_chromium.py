@@ -138,3 +138,20 @@ def test_S31_chromium_follows_the_redirect(visited):
     assert {request.get("host") for request in origin.requests} == {"www.example.com"}
     browser.close()
     assert 302 in {record["status"] for record in daemon.records("request")}
+
+
+def test_S26_chromium_shows_the_page_of_a_blocked_connection(bump, chromium, site, pki):  # noqa: F811
+    """`access.https_page`: the rule blocks the connection itself; a certificate of ours carries the page, and no origin is asked."""
+    daemon = bump(access_rule("no games", "block", {"host": BLOCKED}), access={"https_page": True})
+    origin = site(V4, pki.site(BLOCKED))
+    browser = chromium({BLOCKED: origin.address}, trusted=pki.gateway_ca.certificate)
+    assert browser.visit(f"https://{BLOCKED}/games") is None
+    response = browser.responses()[f"https://{BLOCKED}/games"]
+    assert (response["status"], response["securityState"]) == (403, "secure")
+    assert (response["securityDetails"]["issuer"], response["securityDetails"]["sanList"]) == ("Sluice Test CA", [BLOCKED])
+    assert "This page is blocked" in browser.shown() and "no games" in browser.shown()
+    corner, _ = look(browser, "light", 600, 600)
+    assert corner == LIGHT
+    browser.close()
+    assert origin.visits == []
+    assert {record["access_rule"] for record in daemon.records("request")} == {"no games"}
