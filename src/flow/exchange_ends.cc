@@ -59,7 +59,8 @@ void log(const View& at, const Exchange::Request& request) {
   record.action = request.decision.action == rules::Action::peek ? "allow" : rules::to_string(request.decision.action);
   record.bypass_rule = policy.bypass_rule_name(request.decision.bypass_rule);
   record.access_rule = policy.access_rule_name(request.decision.access_rule);
-  record.protection_rule = policy.protection_rule_name(request.decision.protection_rule);
+  // That [protection.default] applies to what no rule names would be said in every line.
+  if (request.decision.protection_rule >= 0) record.protection_rule = policy.protection_rule_name(request.decision.protection_rule);
   record.total_us = at.world.kernel.now_us() - request.begun_us;
   at.world.records.write(record);
   ++at.world.counters.requests;

@@ -107,7 +107,8 @@ void log(Session& session) {
   record.tls_rule = policy.tls_rule_name(session.decision.tls_rule);
   record.bypass_rule = policy.bypass_rule_name(session.decision.bypass_rule);
   record.access_rule = policy.access_rule_name(session.decision.access_rule);
-  record.protection_rule = policy.protection_rule_name(session.decision.protection_rule);
+  // That [protection.default] applies to what no rule names would be said in every line.
+  if (session.decision.protection_rule >= 0) record.protection_rule = policy.protection_rule_name(session.decision.protection_rule);
   if (action == rules::Action::tunnel || action == rules::Action::tunnel_sni) {
     record.scan = "skipped";
     record.scan_reason = "tunnel";
