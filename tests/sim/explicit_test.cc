@@ -88,7 +88,7 @@ TEST_CASE("CONNECT: every cut of request and hello gives the same") {
   }
 }
 
-TEST_CASE("S23, S24 a CONNECT that the rules forbid: a bare close, nothing looked up, nothing dialled") {
+TEST_CASE("S23, S24 a CONNECT that the rules forbid: a bare close, nothing dialled") {
   for (const char* target : {"block.test:443", "redirect.test:443", "198.51.100.1:443", "198.51.100.2:443"}) {
     CAPTURE(target);
     Lab lab;
@@ -98,7 +98,9 @@ TEST_CASE("S23, S24 a CONNECT that the rules forbid: a bare close, nothing looke
     CHECK_FALSE(client.got_reset());
     const bool blocks = std::string_view(target).find("block") == 0 || std::string_view(target).find("198.51.100.1") == 0;
     CHECK(reason_of(lab, client) == (blocks ? CloseReason::rule_block : CloseReason::rule_redirect));
-    CHECK(lab.looked_up.empty());
+    // Above the lab's rules over names stands one over addresses that would redirect: so names are looked up first.
+    const bool is_name = std::string_view(target).find(".test") != std::string_view::npos;
+    CHECK(lab.looked_up.empty() == !is_name);
     CHECK(lab.kernel.origin_sockets() == 0);
   }
 }
