@@ -15,6 +15,7 @@
 
 #include "http/about.h"
 #include "io/about.h"
+#include "scan/about.h"
 #include "tls/about.h"
 
 namespace sluice::cli {
@@ -80,6 +81,9 @@ std::string version_text() {
   line("libpcap", libpcap_version());
   line("c-ares", ares_version(nullptr));
   if (const std::string re2 = loaded_library("libre2.so"); !re2.empty()) line("RE2", re2);
+  line("zlib", scan::version_of_zlib());
+  line("brotli", scan::version_of_brotli());
+  line("zstd", scan::version_of_zstd());
   line("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100));
   line("toml++", fmt::format("{}.{}.{}", TOML_LIB_MAJOR, TOML_LIB_MINOR, TOML_LIB_PATCH));
   line("CLI11", CLI11_VERSION);
