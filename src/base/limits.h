@@ -57,6 +57,12 @@ inline constexpr uint32_t pipe_bytes = 1024 * 1024;
 inline constexpr uint64_t gather_streams_min = 2;
 inline constexpr uint32_t gather_us = 20;
 inline constexpr uint32_t gather_completions = 64;
+// The same while rounds have so many completions on average without waiting: 32 connections with 1 KB requests cost 0.88 x
+// HAProxy's CPU instead of 1.02 x (medians of 9 short rounds each, on a busy machine). It is the most that a busy worker adds
+// to an answer; when what comes in that time falls below the mean, it stops.
+inline constexpr unsigned gather_busy_min = 2;
+inline constexpr uint32_t gather_busy_us = 50;
+inline constexpr uint32_t gather_busy_completions = 8;
 
 // --- HTTP/1 ---------------------------------------------------------------------------------------------------------
 // Start line and header fields together. Servers take 8 KB (Apache, a line) to 32 KB (nginx), browsers up to 256 KB of a

@@ -95,7 +95,7 @@ void Ring::wait(uint64_t until_us) {
   now_us_ = clock_us();
 }
 
-void Ring::dispatch() {
+unsigned Ring::dispatch() {
   unsigned head = 0;
   unsigned seen = 0;
   io_uring_cqe* cqe = nullptr;
@@ -108,6 +108,7 @@ void Ring::dispatch() {
     op->on_done(op->owner, cqe->res, cqe->flags);
   }
   io_uring_cq_advance(&ring_, seen);
+  return seen;
 }
 
 io_uring_sqe* Ring::sqe(Op& op) {

@@ -27,9 +27,9 @@ class Ring final : public Kernel {
   /// Submits what was asked for and waits until something completes or `until_us` (monotonic) has passed; then now_us() is
   /// the time of waking up. dispatch() comes next.
   void wait(uint64_t until_us);
-  /// Runs the handlers of all completions.
-  void dispatch();
-  /// While bytes stream, each wake-up costs more than the bytes that it moves: wait up to this long for more
+  /// Runs the handlers of all completions, and says how many there were.
+  unsigned dispatch();
+  /// Under load a wake-up costs more than the bytes that it moves: wait up to this long for more
   /// completions before returning (0: return at once). Linux 6.12.
   void gather(uint32_t us, uint32_t completions);
 

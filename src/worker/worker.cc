@@ -135,7 +135,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
   void end_all(record::CloseReason reason);
   void read_wall_clock();
   void hand_over_log();
-  void gather_while_streaming();
+  void gather(unsigned answered);
   [[nodiscard]] uint64_t wait_until_us() const;
   [[nodiscard]] bool finished() const;
 
@@ -159,6 +159,7 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
   std::array<char, record::line_bytes_max> line_{};
   uint64_t log_handed_over_us_ = 0;
   uint64_t streamed_before_ = 0;
+  unsigned answered_mean_16ths_ = 0;  // completions per round, over the last eight or so
   uint64_t overload_said_us_ = 0;
   int64_t wall_minute_ = -1;
   State state_ = State::serving;
@@ -197,20 +198,24 @@ void Worker::Thread::run() {
   while (!finished()) {
     ring_->wait(wait_until_us());
     read_wall_clock();  // before the handlers: schedules and records ask what time it is now, not before the wait
-    ring_->dispatch();
+    const unsigned answered = ring_->dispatch();
     timers_.advance(ring_->now_us());
     if (state_ == State::draining && ring_->now_us() >= drain_until_us_) end_all(record::CloseReason::drain_timeout);
     hand_over_log();
-    gather_while_streaming();
+    gather(answered);
   }
   // The last thing in flight is the wake-up; the ring goes with this thread, and cancels it.
 }
 
-/// A wake-up for every few packets would cost more than the packets: while several directions stream, wait for more.
-void Worker::Thread::gather_while_streaming() {
+/// A wake-up for every few packets costs more than the packets: while several directions stream, or while rounds have
+/// had company anyway, wait for more. One connection that waits for its answer each time never has company.
+void Worker::Thread::gather(unsigned answered) {
+  answered_mean_16ths_ = answered_mean_16ths_ - answered_mean_16ths_ / 8 + answered * 2;
   const uint64_t streamed = world_.streamed_wakeups - streamed_before_;
   streamed_before_ = world_.streamed_wakeups;
-  ring_->gather(streamed >= limits::gather_streams_min ? limits::gather_us : 0, limits::gather_completions);
+  if (streamed >= limits::gather_streams_min) return ring_->gather(limits::gather_us, limits::gather_completions);
+  const bool busy = answered_mean_16ths_ >= 16 * limits::gather_busy_min;
+  ring_->gather(busy ? limits::gather_busy_us : 0, limits::gather_busy_completions);
 }
 
 /// Sessions of a stopped worker are joined before it ends; listeners have closed.
