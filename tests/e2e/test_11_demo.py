@@ -24,7 +24,8 @@ def start_demo(folder):
 
 def left_behind(process, folder):
     namespaces = [line for line in run("ip", "netns", "list").stdout.splitlines() if f"-demo-{process.pid}-" in line]
-    return namespaces + [str(path) for path in pathlib.Path(folder).iterdir()]
+    etc = [str(path) for path in pathlib.Path("/etc/netns").glob(f"*-demo-{process.pid}-*")]
+    return namespaces + etc + [str(path) for path in pathlib.Path(folder).iterdir()]
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def test_the_demo_ends_as_expected(folder):
     output, _ = process.communicate(timeout=deadline_s(60))
     assert process.returncode == 0, output
     good = re.findall(r"^  ok  (IPv4 IPv6|IPv4|IPv6)  ", output, re.M)
-    assert len(" ".join(good).split()) == 2 * 15, output  # each case over both
+    assert len(" ".join(good).split()) == 2 * 24, output  # each case over both
     for line in (r"decrypted +200 .* Gateway CA +bump ",
-                 r"asks inside for another host +421 .* Gateway CA +bump .* misdirected",
+                 r"asks inside for another host +421 .* Gateway CA +bump .* finished",
                  r"the client trusts only its own CA .* ok +client_rejected_certificate",
                  r"the origin wants a client certificate +200 .* Internet CA +tunnel +client_cert",
                  r'unknown CA: "untrusted" .* bump +- +untrusted +client_rejected_certificate',
@@ -52,6 +53,12 @@ def test_the_demo_ends_as_expected(folder):
                  r'not yet valid: "allow" +200 .* Gateway CA +bump .* not_yet_valid +finished',
                  r"GET https://wiki\.office\.example/search\?q=owls +200 allow",
                  r"GET http://www\.shop\.example/offers\?today +200 allow",
+                 r"a program, by what is in it +403 .* allow",
+                 r"redirected +302 Go to",
+                 r"HTTPS: the connection is blocked +connection reset .* no trackers +rule_block",
+                 r"HTTPS: with a page +403 .* Gateway CA +bump",
+                 r"blocked: a bare close +Proxy CONNECT aborted .* explicit +block +rule_block",
+                 r"GET http://www\.shop\.example/holiday\.jpg +403 block +\(no programs\)",
                  r"GET http://pixel\.tracker\.example/p\.gif +403 block +\(no trackers\)"):
         assert re.search(rf"^ .* {line}", output, re.M), f"{line}\n{output}"
     assert left_behind(process, folder) == []
