@@ -2,6 +2,7 @@
 
     client ── plain HTTP ──────────────────────── gateway ── origin        rules over the address: one origin per row
     client ── TLS, tunnelled (synthetic CONNECT) ─ gateway ── origin        rules over the name: one name per row
+    client ── CONNECT to the proxy, then TLS ───── gateway ── origin        the same
     client ── TLS, bumped: requests, responses ─── gateway ── origin
 
 One row for every cell of {kind of traffic} x {bypass, access, protection} x {allow, block, redirect, no match} x {the rule names
@@ -14,7 +15,8 @@ import hashlib
 import ssl
 
 import pytest
-from bump_peers import Browser, Plain, answer
+from bump_peers import Browser, Plain, Tls, answer, client_context
+from test_17_explicit import Client, names, proxy  # noqa: F401 (fixtures)
 from lab import V4, V6, LabError, access_rule, rule, run, tls_rule, toml_value
 
 PORTAL = "https://portal.example/"
@@ -141,6 +143,29 @@ def test_transparent_connect(bump, site, visit, pki, version):
         record = daemon.record_of(client.port)
         assert record["action"] == "tunnel-sni", (row.name, record)
         row.check_names(record, "CONNECT", "tunnel")
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_explicit_connect(proxy, names, site, connect, pki, version):  # noqa: F811
+    """A real CONNECT: a bare close in place of the reset, and nothing looked up."""
+    origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
+    daemon = proxy("".join(row.toml({"host": row.host}) for row in ROWS))
+    for row in ROWS:
+        names.addresses[row.host] = [origin.address]
+        visits = len(origin.visits)
+        client = Client(connect, version)
+        if row.forbids and row.matches("CONNECT"):
+            assert client.ask(f"{row.host}:443").answer() is None, row.name
+            check_refused_record(row, daemon.record_of(client.port), "explicit CONNECT")
+            assert row.host not in names.asked and len(origin.visits) == visits, row.name
+            continue
+        client.tunnel(f"{row.host}:443")
+        browser = Browser(Tls(client.peer, client_context(pki.root.certificate), name=row.host).handshake(), row.host)
+        assert browser.get("/row").status == 200, row.name
+        browser.stream.close()
+        record = daemon.record_of(client.port)
+        assert (record["mode"], record["action"]) == ("explicit", "tunnel-sni"), (row.name, record)
+        row.check_names(record, "CONNECT", "explicit")
 
 
 @pytest.mark.parametrize("version", [V4, V6])
