@@ -54,8 +54,8 @@ bool refuses(const Decision& decision) {
 
 std::string title_of(const Request& request, Event event, const RequestFacts& facts) {
   std::string title = event == Event::request
-                          ? fmt::format("request event: {} {} from {}", printable(request.method), printable(request.url),
-                                        request.client.to_string())
+                          ? fmt::format("request event: {} {} from {}", printable(request.method),
+                                        printable(request.url), request.client.to_string())
                           : "response event";
   const char* separator = event == Event::request ? ", with " : ": ";
   const auto add = [&](const std::string& text) {
@@ -162,11 +162,14 @@ std::string explain_request(const config::Config& config, const Request& request
   }
   const rules::Rule* const rule = policy.refusing_rule(verdict.decision);
   if (verdict.action == "?")
-    return text + "=> cannot be told: it hangs on what is not known here; --user-agent, --mime, --size, --file-type, --sha256 say more\n";
+    return text +
+           "=> cannot be told: it hangs on what is not known here; --user-agent, --mime, --size, "
+           "--file-type, --sha256 say more\n";
   if (verdict.action == "redirect")
     return text + fmt::format("=> redirect by {}: the client is sent to {}\n", printable(verdict.by),
                               rule != nullptr ? printable(rule->redirect_to) : "");
-  if (verdict.action == "block") return text + fmt::format("=> block by {}: the client gets a page\n", printable(verdict.by));
+  if (verdict.action == "block")
+    return text + fmt::format("=> block by {}: the client gets a page\n", printable(verdict.by));
   return text + fmt::format("=> allow by {}: passed on{}\n", printable(verdict.by),
                             verdict.decision.scan ? "" : ", unscanned");
 }
@@ -189,12 +192,14 @@ std::optional<LoggedRequest> read_request_line(std::string_view line, std::strin
   const nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
   const auto text = [&](const char* key) {
     const auto found = parsed.is_object() ? parsed.find(key) : parsed.end();
-    return parsed.is_object() && found != parsed.end() && found->is_string() ? found->get<std::string>() : std::string();
+    return parsed.is_object() && found != parsed.end() && found->is_string() ? found->get<std::string>()
+                                                                             : std::string();
   };
   const auto number = [&](const char* key) -> std::optional<uint64_t> {
     if (!parsed.is_object()) return std::nullopt;
     const auto found = parsed.find(key);
-    return found != parsed.end() && found->is_number_unsigned() ? std::optional(found->get<uint64_t>()) : std::nullopt;
+    return found != parsed.end() && found->is_number_unsigned() ? std::optional(found->get<uint64_t>())
+                                                                : std::nullopt;
   };
   const auto client = Endpoint::parse(text("client"));
   const auto time_us = parse_log_time(text("time"));

@@ -1,5 +1,5 @@
-// `sluice explain` for a request: which rule decides about it and about its response, stage by stage; and what an access log's
-// lines of requests say again.
+// `sluice explain` for a request: which rule decides about it and about its response, stage by stage; and
+// what an access log's lines of requests say again.
 #pragma once
 
 #include <array>
@@ -16,7 +16,8 @@
 
 namespace sluice::cli {
 
-/// A request and what is known of its response. What is not known stays unknown: a rule that hangs on it cannot be decided.
+/// A request and what is known of its response. What is not known stays unknown: a rule that hangs on it
+/// cannot be decided.
 struct Request {
   IpAddress client;
   std::string interface;                // empty: not known
@@ -29,7 +30,7 @@ struct Request {
 
   /// Of the message that has content: the response, or the request with `is_upload`.
   bool is_upload = false;
-  std::string mime;  // empty: none
+  std::string mime;                      // empty: none
   std::optional<std::string> file_name;  // absent: the last part of the URL's path
   std::optional<uint64_t> size;
   std::optional<FileTypes> types;
@@ -57,11 +58,12 @@ struct RequestVerdict {
 /// Some lines of text, ending in what becomes of the request.
 [[nodiscard]] std::string explain_request(const config::Config& config, const Request& request);
 
-/// "text" of `--file-type`: names of types, comma-separated, with what contains them; nullopt with `error` set.
+/// "text" of `--file-type`: names of types, comma-separated, with what contains them; nullopt with `error`
+/// set.
 [[nodiscard]] std::optional<FileTypes> parse_file_types(std::string_view text, std::string& error);
 
-/// A line of our access log in JSON that tells of a request; nullopt with `error` set when it is not whole, or with `error` empty
-/// when it is of a request that could not be read.
+/// A line of our access log in JSON that tells of a request; nullopt with `error` set when it is not whole,
+/// or with `error` empty when it is of a request that could not be read.
 struct LoggedRequest {
   Request request;
   int64_t time_us = 0;

@@ -20,6 +20,9 @@ using rules::RowCondition;
 using rules::Schedule;
 using rules::Slot;
 
+// Every pair of rules is compared: bounded, so that a generated file with very many rules still loads at once.
+constexpr size_t rules_compared_max = 1000;
+
 const RowCondition* condition_on(const ReadRule& rule, Slot slot) {
   for (const RowCondition& condition : rule.when)
     if (condition.shown.slot == slot) return &condition;
@@ -206,8 +209,6 @@ class Comparison {
 };
 
 void advise_of_shadows(std::span<const ReadRule> table, const Comparison& comparison, Problems& problems) {
-  // Every pair: bounded, so that a generated file with very many rules still loads at once.
-  constexpr size_t rules_compared_max = 1000;
   for (size_t i = 1; i < std::min(table.size(), rules_compared_max); ++i) {
     const auto shadow =
         std::find_if(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(i),
@@ -347,7 +348,8 @@ struct Fate {
 };
 Fate fate_of(const Config& config, const ReadRule& rule, const Comparison& comparison, const RulesReader& rules) {
   if (!config.tls.decrypt) return {rules::Action::tunnel, nullptr};
-  for (const ReadRule& tls : rules.tls_rules()) {
+  const auto& all = rules.tls_rules();
+  for (const ReadRule& tls : std::span(all).first(std::min(all.size(), rules_compared_max))) {
     if (comparison.covers(tls, rule)) return {tls.action, &tls};
     if (tls.action == rules::Action::bump && may_meet(tls, rule, rules)) return {};
   }
@@ -400,21 +402,22 @@ bool advise_of_void(const Config& config, const ReadRule& rule, const RulesReade
 // S28: what a rule forbids inside, and a tunnel carries unseen.
 void advise_of_messages(const Config& config, std::span<const ReadRule> table, const Comparison& comparison,
                         const RulesReader& rules, Problems& problems) {
-  for (const ReadRule& rule : table) {
+  for (const ReadRule& rule : table.first(std::min(table.size(), rules_compared_max))) {
     if (advise_of_void(config, rule, rules, problems)) continue;
     if (rule.action == rules::Action::peek) continue;
-    const Fate fate = fate_of(config, rule, comparison, rules);
-    if (!is_tunnel(fate.action)) continue;
     const RowCondition* inside = message_condition(rule, rules);
     const bool leaves_connect_out = std::any_of(rule.excepts.begin(), rule.excepts.end(), [&](const auto& except) {
       return except.size() == 1 && except.front().shown.slot == Slot::method && !is_of_message(except.front(), rules);
     });
-    if (inside == nullptr && leaves_connect_out) {
+    if (inside == nullptr && !leaves_connect_out) continue;
+    const Fate fate = fate_of(config, rule, comparison, rules);
+    if (!is_tunnel(fate.action)) continue;
+    if (inside == nullptr) {
       problems.warning(rule.position,
                        fmt::format("rule \"{}\" leaves CONNECT out, and {}: what it blocks can be reached over HTTPS; bump "
                                    "them, or let the rule apply to CONNECT too",
                                    rule.name, tunnelled_by(config, fate)));
-    } else if (inside != nullptr && fate.rule != nullptr) {
+    } else if (fate.rule != nullptr) {
       problems.warning(inside->shown.position,
                        fmt::format("rule \"{}\" does not apply over HTTPS: {}, so {} is never known there", rule.name,
                                    tunnelled_by(config, fate), rules::to_string(inside->shown.slot)));

@@ -43,7 +43,8 @@ std::string upper(std::string_view text) {
 }
 
 bool check_method(std::string_view text, std::string& error) {
-  if (!is_token(text) || text.find('*') != std::string_view::npos || text.size() > limits::http_method_bytes_max) {
+  if (!is_token(text) || text.find('*') != std::string_view::npos ||
+      text.size() > limits::http_method_bytes_max) {
     error = fmt::format("'{}' is not a method, as in \"GET\" or \"CONNECT\"", text);
     return false;
   }
@@ -63,7 +64,8 @@ bool check_mime(std::string_view text, std::string& error) {
   const std::string_view type = text.substr(0, slash);
   const std::string_view subtype = slash == std::string_view::npos ? "" : text.substr(slash + 1);
   if (const size_t semicolon = text.find(';'); semicolon != std::string_view::npos) {
-    error = fmt::format("'{}' has parameters, which are not compared; write \"{}\"", text, text.substr(0, semicolon));
+    error = fmt::format("'{}' has parameters, which are not compared; write \"{}\"", text,
+                        text.substr(0, semicolon));
     return false;
   }
   if (is_token(type) && type.find('*') == std::string_view::npos &&
@@ -108,7 +110,8 @@ bool parse_range(std::string_view text, uint64_t& least, uint64_t& most, std::st
   }
   if (!bound) {
     error = fmt::format(
-        "'{}' is not a size to compare with; allowed are \"> 10 MiB\", \">= 10 MiB\", \"< 1 KiB\", \"<= 1 KiB\" and "
+        "'{}' is not a size to compare with; allowed are \"> 10 MiB\", \">= 10 MiB\", \"< 1 KiB\", \"<= 1 "
+        "KiB\" and "
         "\"1 MiB - 10 MiB\"",
         text);
     return false;
@@ -171,7 +174,8 @@ bool RulesReader::add_url(GroupId group, std::string_view text, bool in_list, st
   return false;
 }
 
-bool RulesReader::add_message_alternative(GroupId group, std::string_view text, bool in_list, std::string& error) {
+bool RulesReader::add_message_alternative(GroupId group, std::string_view text, bool in_list,
+                                          std::string& error) {
   const auto fits = [&](bool is_added) {
     if (!is_added) error = "the tables are full: all lists together hold at most 4 GiB of names";
     return is_added;
@@ -183,7 +187,8 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
   if (slot == Slot::user) {
     if (!text.empty() && text != "*" && text.size() <= rules::NameTable::name_bytes_max)
       return fits(builder_.add_text(group, text));
-    error = fmt::format("'{}' is not a user: allowed are a name, and the beginning of names (\"guest-*\")", text);
+    error =
+        fmt::format("'{}' is not a user: allowed are a name, and the beginning of names (\"guest-*\")", text);
     return false;
   }
   if (slot == Slot::user_agent) {
@@ -192,7 +197,8 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
     return true;
   }
   if (slot == Slot::file_name) {
-    if (!text.starts_with(regex_mark)) return check_file_name(text, error) && fits(builder_.add_glob(group, text));
+    if (!text.starts_with(regex_mark))
+      return check_file_name(text, error) && fits(builder_.add_glob(group, text));
     if (!rules::check_regex(text.substr(regex_mark.size()), error)) return false;
     builder_.add_regex(group, text.substr(regex_mark.size()));
     return true;
@@ -207,8 +213,9 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
       return true;
     }
     const std::string_view near = nearest(text, file_type_names());
-    error = near.empty() ? fmt::format("'{}' is not a file type that is recognised; docs/rules.md lists them", text)
-                         : fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, near);
+    error = near.empty()
+                ? fmt::format("'{}' is not a file type that is recognised; docs/rules.md lists them", text)
+                : fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, near);
     return false;
   }
   if (slot == Slot::size) {
@@ -220,7 +227,8 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
   }
   if (slot == Slot::direction) {
     if (text != "request" && text != "response") {
-      error = fmt::format("'{}' is not a direction; allowed are \"request\" (uploads) and \"response\" (downloads)", text);
+      error = fmt::format(
+          "'{}' is not a direction; allowed are \"request\" (uploads) and \"response\" (downloads)", text);
       return false;
     }
     builder_.add_direction(group, text == "response");
@@ -229,8 +237,8 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
   const size_t bytes = slot == Slot::md5 ? 16 : 32;
   std::string hash;
   if (parse_hex(text, bytes, hash)) return fits(builder_.add_hash(group, hash));
-  error = fmt::format("'{}' is not {} hash: those are {} hexadecimal digits", text, slot == Slot::md5 ? "an MD5" : "a SHA-256",
-                      2 * bytes);
+  error = fmt::format("'{}' is not {} hash: those are {} hexadecimal digits", text,
+                      slot == Slot::md5 ? "an MD5" : "a SHA-256", 2 * bytes);
   return false;
 }
 

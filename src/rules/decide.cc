@@ -24,13 +24,14 @@ Decision undecided(const Policy& policy, Needs needs) {
   return decision;
 }
 
-// The last stage, of what nothing forbids. It does not keep a message waiting: what is done with a threat is asked when there is
-// one, and then all is known.
+// The last stage, of what nothing forbids. It does not keep a message waiting: what is done with a threat is
+// asked when there is one, and then all is known.
 void read_protection(const Policy& policy, const Evaluator& evaluator, bool settled, Decision& decision) {
   const Evaluator::Match match = evaluator.first(TableKind::protection, settled);
   if (match.unknown) return;
   decision.protection_rule = match.rule;
-  if (match.rule != rule_default) decision.threats = policy.protection_rules()[static_cast<size_t>(match.rule)].threats;
+  if (match.rule != rule_default)
+    decision.threats = policy.protection_rules()[static_cast<size_t>(match.rule)].threats;
 }
 
 enum class Early : uint8_t {
@@ -75,7 +76,8 @@ Decision read_stages(const Policy& policy, const Evaluator& evaluator, bool sett
 
 bool refuses(const Decision& decision) { return decision.action != Action::peek; }
 
-// The stages of a CONNECT once nothing more will become known; where they allow, `tls` is what remains to be done.
+// The stages of a CONNECT once nothing more will become known; where they allow, `tls` is what remains to be
+// done.
 Decision settle(const Policy& policy, const Evaluator& evaluator, Action tls, RuleIndex tls_rule) {
   Decision decision = read_stages(policy, evaluator, true, Early::no);
   decision.tls_rule = tls_rule;
@@ -113,7 +115,8 @@ Decision decide_hello(const Policy& policy, Evaluator& evaluator, const Facts& f
   return settle(policy, evaluator, tls_action(policy, tls), tls);
 }
 
-Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, Event event, bool last) {
+Decision decide_message(const Policy& policy, Evaluator& evaluator, const Facts& facts, Event event,
+                        bool last) {
   evaluator.evaluate(facts, event);
   return read_stages(policy, evaluator, last, Early::block);
 }

@@ -21,7 +21,8 @@ void for_each_slot(uint32_t slots, Each&& each) {
 std::optional<IpAddress> address_literal(std::string_view host) {
   if (host.empty()) return std::nullopt;
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  const bool may_be = host.find(':') != std::string_view::npos || (!host.empty() && host.back() >= '0' && host.back() <= '9');
+  const bool may_be =
+      host.find(':') != std::string_view::npos || (!host.empty() && host.back() >= '0' && host.back() <= '9');
   return may_be ? IpAddress::parse(host) : std::nullopt;
 }
 
@@ -125,7 +126,8 @@ void Evaluator::read_names(const Facts& facts) {
                               [&](uint32_t group) { hold_group(group); });
   if (facts.host_known == Known::yes && names) {
     policy.hosts_.find(facts.host, policy.sets_, [&](uint32_t group) { hold_group(group); });
-    // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one is no address.)
+    // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one
+    // is no address.)
     if (is_message() || facts.mode == Mode::explicit_proxy)
       if (const auto address = address_literal(facts.host))
         policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
@@ -175,7 +177,8 @@ void Evaluator::read_user(const Facts& facts) {
     policy.user_agents_.find(facts.user_agent, regex_scratch_, [&](SetId groups) { hold(groups); });
 }
 
-// Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as they have no path.
+// Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as
+// they have no path.
 void Evaluator::read_url(const Facts& facts) {
   const Policy& policy = *policy_;
   UrlParts url;
@@ -214,7 +217,8 @@ void Evaluator::read_content(const Facts& facts) {
   }
 }
 
-// Windows leaves dots and spaces at the end of a name away, so "setup.exe." is setup.exe. Of a long name both ends are read.
+// Windows leaves dots and spaces at the end of a name away, so "setup.exe." is setup.exe. Of a long name both
+// ends are read.
 void Evaluator::read_file_names(const Facts& facts) {
   constexpr size_t end_bytes = NameTable::name_bytes_max;
   for (std::string_view name : facts.file_names) {
@@ -225,7 +229,8 @@ void Evaluator::read_file_names(const Facts& facts) {
     const std::string_view back = name.substr(name.size() - std::min(name.size() - front.size(), end_bytes));
     size_t bytes = 0;
     for (const std::string_view part : {front, back}) {
-      // Between the ends of a name that is cut stands a byte that no pattern holds, so that none matches over the cut.
+      // Between the ends of a name that is cut stands a byte that no pattern holds, so that none matches over
+      // the cut.
       if (part.data() == back.data() && !back.empty()) lower[bytes++] = '\0';
       for (const char c : part) lower[bytes++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     }
@@ -290,7 +295,8 @@ void Evaluator::combine() {
 
 Truth Evaluator::condition(uint32_t row, Slot slot) const {
   if (!uses(slot)) return Truth::yes;
-  if ((evaluated_ & bit_of(slot)) == 0) return test(policy_->rows_without(slot), row) ? Truth::yes : Truth::no;
+  if ((evaluated_ & bit_of(slot)) == 0)
+    return test(policy_->rows_without(slot), row) ? Truth::yes : Truth::no;
   if (test(std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_), row)) return Truth::yes;
   if (!unknown(slot)) return Truth::no;
   const uint64_t* const possible = possible_[static_cast<size_t>(slot)];
@@ -326,13 +332,16 @@ Truth Evaluator::rule(const Rule& rule, bool settled) const {
   }
   if (!settled || truth != Truth::unknown) return truth;
   // Content that cannot be read: what a rule forbids is not let through unseen.
-  return unreadable_ && rule.action == Action::block && only_content_is_unknown(rule.row) ? Truth::yes : Truth::no;
+  return unreadable_ && rule.action != Action::peek && only_content_is_unknown(rule.row) ? Truth::yes
+                                                                                         : Truth::no;
 }
 
 Needs Evaluator::needs_of(const Rule& rule) const {
   Needs needs = needs_nothing;
   const auto add = [&](uint32_t row) {
-    const auto is_unknown = [&](Slot slot) { return unknown(slot) && condition(row, slot) == Truth::unknown; };
+    const auto is_unknown = [&](Slot slot) {
+      return unknown(slot) && condition(row, slot) == Truth::unknown;
+    };
     if (is_unknown(Slot::file_type)) needs |= needs_prefix;
     if (is_unknown(Slot::md5) || is_unknown(Slot::sha256)) needs |= needs_whole_body;
     if (is_unknown(Slot::size)) needs |= needs_size;

@@ -1,8 +1,8 @@
 // Evaluator: which rows of a Policy hold for some Facts. The one place in which conditions are evaluated;
 // Judge asks it for verdicts and explain() for reasons.
 //
-// Owns the scratch memory of an evaluation; belongs to one thread. evaluate() allocates nothing, except inside RE2 where a rule
-// has a regular expression.
+// Owns the scratch memory of an evaluation; belongs to one thread. evaluate() allocates nothing, except
+// inside RE2 where a rule has a regular expression.
 #pragma once
 
 #include <array>
@@ -41,8 +41,8 @@ class Evaluator {
     bool only_block = true;  // each of them would block
     Needs needs = needs_nothing;
   };
-  /// The same, but reads past rules that cannot be decided: adds them to `unknowns`, and goes on to the first that certainly
-  /// matches.
+  /// The same, but reads past rules that cannot be decided: adds them to `unknowns`, and goes on to the first
+  /// that certainly matches.
   [[nodiscard]] Match first_certain(TableKind table, bool settled, Unknowns& unknowns) const {
     return first(table, settled, &unknowns);
   }
@@ -88,8 +88,8 @@ class Evaluator {
   const Policy* policy_;
   size_t words_;
   Event event_ = Event::connect;
-  uint32_t evaluated_ = 0;       // bit per slot that the event has; of the others no condition holds
-  uint32_t unknown_ = 0;         // bit per slot whose attribute is not known yet
+  uint32_t evaluated_ = 0;  // bit per slot that the event has; of the others no condition holds
+  uint32_t unknown_ = 0;    // bit per slot whose attribute is not known yet
   bool unreadable_ = false;
   std::vector<uint64_t> slots_;  // per slot: rows whose condition on it holds, or that have none
   std::vector<uint64_t> yes_;    // rows of which every condition holds

@@ -51,7 +51,7 @@ struct Content {
   std::array<uint8_t, 16> md5{};
   std::array<uint8_t, 32> sha256{};
   /// The body cannot be decoded (an unknown Content-Encoding, broken compression), so type and hashes stay unknown. A rule that
-  /// blocks by them counts as matched once the event is settled: what a rule forbids is never let through unseen.
+  /// blocks or redirects by them counts as matched once the event is settled: what a rule forbids is never let through unseen.
   bool unreadable = false;
 };
 

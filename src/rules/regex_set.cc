@@ -12,8 +12,8 @@
 namespace sluice::rules {
 namespace {
 
-// Latin-1: RE2 then takes every byte as it is. In UTF-8, '.' would not match a byte that is none, and a rule could be evaded.
-// Patterns may be written in UTF-8 all the same: their letters are the same bytes.
+// Latin-1: RE2 then takes every byte as it is. In UTF-8, '.' would not match a byte that is none, and a rule
+// could be evaded. Patterns may be written in UTF-8 all the same: their letters are the same bytes.
 RE2::Options options() {
   RE2::Options options;
   options.set_encoding(RE2::Options::EncodingLatin1);
@@ -73,11 +73,14 @@ void RegexSet::add(std::string_view pattern, bool ignore_case, uint32_t group) {
 
 void RegexSet::build(SetPool& sets) {
   // Equal patterns of several rules become one.
-  std::sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
+  std::sort(patterns_.begin(), patterns_.end(),
+            [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
   std::vector<Pattern> different;
   for (Pattern& pattern : patterns_) {
-    if (different.empty() || different.back().text != pattern.text) different.push_back(std::move(pattern));
-    else different.back().added.push_back(pattern.added.front());
+    if (different.empty() || different.back().text != pattern.text)
+      different.push_back(std::move(pattern));
+    else
+      different.back().added.push_back(pattern.added.front());
   }
   patterns_ = std::move(different);
   if (patterns_.empty()) return;

@@ -1,7 +1,8 @@
 // RegexSet: many regular expressions (RE2) over one text at once -> the groups of those that match.
 //
-// Unanchored. A '.' stands for any byte, a line feed too, and a text may be any bytes: what is not UTF-8 cannot slip past. Built
-// once, immutable afterwards and shared by all threads; RE2 keeps its automata behind locks of its own and may allocate.
+// Unanchored. A '.' stands for any byte, a line feed too, and a text may be any bytes: what is not UTF-8
+// cannot slip past. Built once, immutable afterwards and shared by all threads; RE2 keeps its automata behind
+// locks of its own and may allocate.
 #pragma once
 
 #include <memory>
@@ -37,7 +38,8 @@ class RegexSet {
   [[nodiscard]] bool empty() const { return patterns_.empty(); }
   [[nodiscard]] size_t size() const { return patterns_.size(); }
 
-  /// Calls sink(SetId) for the groups of every pattern that matches. `scratch` is the caller's, so that it is not allocated anew.
+  /// Calls sink(SetId) for the groups of every pattern that matches. `scratch` is the caller's, so that it is
+  /// not allocated anew.
   template <class Sink>
   void find(std::string_view text, std::vector<int>& scratch, Sink&& sink) const {
     if (patterns_.empty()) return;

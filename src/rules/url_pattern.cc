@@ -42,7 +42,8 @@ bool take_port(std::string_view& authority, UrlPattern& pattern, std::string& er
   uint16_t port = 0;
   const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (failure != std::errc{} || end != digits.data() + digits.size() || port == 0) {
-    error = fmt::format("'{}' is not a port; an IPv6 address stands in brackets, as in [2001:db8::1]:8080", digits);
+    error = fmt::format("'{}' is not a port; an IPv6 address stands in brackets, as in [2001:db8::1]:8080",
+                        digits);
     return false;
   }
   pattern.port = port;
@@ -104,7 +105,8 @@ std::string UrlPattern::to_string() const {
 bool UrlPattern::parse_into(std::string_view text, UrlPattern& pattern, std::string& error) {
   pattern = {};
   if (text.size() > limits::url_pattern_bytes_max) {
-    error = fmt::format("the URL has {} bytes; at most {} are allowed", text.size(), limits::url_pattern_bytes_max);
+    error = fmt::format("the URL has {} bytes; at most {} are allowed", text.size(),
+                        limits::url_pattern_bytes_max);
     return false;
   }
   std::string_view rest = text;
@@ -124,8 +126,9 @@ std::optional<UrlPattern> UrlPattern::parse(std::string_view text, std::string& 
   UrlPattern pattern;
   if (!parse_into(text, pattern, error)) return std::nullopt;
   if (const std::string canonical = pattern.to_string(); canonical != text) {
-    error = fmt::format("'{}' is not the canonical form of a URL, so it could not match as it stands; write \"{}\"", text,
-                        canonical);
+    error = fmt::format(
+        "'{}' is not the canonical form of a URL, so it could not match as it stands; write \"{}\"", text,
+        canonical);
     return std::nullopt;
   }
   return pattern;
@@ -147,7 +150,8 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   while (!pattern.empty()) {
     star = std::min(pattern.find('*'), pattern.size());
     if (star > 0) {
-      const void* const found = text.empty() ? nullptr : memmem(text.data(), text.size(), pattern.data(), star);
+      const void* const found =
+          text.empty() ? nullptr : memmem(text.data(), text.size(), pattern.data(), star);
       if (found == nullptr) return false;
       text.remove_prefix(static_cast<size_t>(static_cast<const char*>(found) - text.data()) + star);
     }

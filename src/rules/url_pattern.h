@@ -2,9 +2,11 @@
 //
 //   HOST   a host pattern as in `host` (S20), an address, or * for any
 //   PORT   of the URL, the scheme's own when it names none; without it, any
-//   PATH   '*' is any bytes; without a '?' in it the query is ignored; without a '*' at its end the whole path must match
+//   PATH   '*' is any bytes; without a '?' in it the query is ignored; without a '*' at its end the whole
+//   path must match
 //
-// A pattern without a path is host-only: it is matched by every URL there, and by a CONNECT to it (S29). Pure.
+// A pattern without a path is host-only: it is matched by every URL there, and by a CONNECT to it (S29).
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +41,8 @@ struct UrlPattern {
   /// The canonical form.
   [[nodiscard]] std::string to_string() const;
 
-  /// On failure `error` says what is wrong and what would be right. A pattern that is not canonical is refused, naming its
-  /// canonical form: who wrote it expects it to match as it stands.
+  /// On failure `error` says what is wrong and what would be right. A pattern that is not canonical is
+  /// refused, naming its canonical form: who wrote it expects it to match as it stands.
   [[nodiscard]] static std::optional<UrlPattern> parse(std::string_view text, std::string& error);
   /// The same for lists, which come from elsewhere: any spelling is taken as its canonical form.
   [[nodiscard]] static bool parse_into(std::string_view text, UrlPattern& pattern, std::string& error);

@@ -24,7 +24,8 @@ bool UrlParts::split(std::string_view canonical, UrlParts& parts) {
     (void)std::from_chars(digits.data(), digits.data() + digits.size(), parts.port);
     authority = authority.substr(0, colon);
   }
-  if (authority.starts_with('[') && authority.ends_with(']')) authority = authority.substr(1, authority.size() - 2);
+  if (authority.starts_with('[') && authority.ends_with(']'))
+    authority = authority.substr(1, authority.size() - 2);
   parts.host = authority;
   return true;
 }
@@ -39,7 +40,8 @@ uint32_t UrlTableBuilder::place_of(const UrlPattern& pattern) {
   // An address is written as URLs write it; names never look so.
   std::string name = pattern.address ? pattern.address->to_string() : pattern.host.name;
   const auto kind = pattern.address ? HostPattern::Kind::exact : pattern.host.kind;
-  return places_.try_emplace({kind, std::move(name)}, static_cast<uint32_t>(places_.size() + 1)).first->second;
+  return places_.try_emplace({kind, std::move(name)}, static_cast<uint32_t>(places_.size() + 1))
+      .first->second;
 }
 
 bool UrlTableBuilder::add(const UrlPattern& pattern, uint32_t group) {
@@ -80,9 +82,15 @@ void UrlTableBuilder::place_prefixes_and_globs(UrlTable& table) {
     const UrlTable::Entry& entry = table.entries_[i];
     UrlTable::Place& place = table.places_[entry.place];
     switch (entry.path) {
-      case UrlPattern::Path::none: place.has_none = true; break;
-      case UrlPattern::Path::exact: place.has_exact = true; break;
-      case UrlPattern::Path::prefix: lengths.emplace_back(entry.place, entry.text_bytes); break;
+      case UrlPattern::Path::none:
+        place.has_none = true;
+        break;
+      case UrlPattern::Path::exact:
+        place.has_exact = true;
+        break;
+      case UrlPattern::Path::prefix:
+        lengths.emplace_back(entry.place, entry.text_bytes);
+        break;
       case UrlPattern::Path::glob: {
         // The longest literal piece says most.
         std::string_view rest = table.text_of(entry);
@@ -140,7 +148,8 @@ UrlTable UrlTableBuilder::build(const NameHash& hash, SetPool& sets) {
     const UrlTable::Entry& entry = added.entry;
     return std::tuple(entry.key, entry.place, entry.path, table.text_of(entry), entry.port, entry.scheme);
   };
-  std::sort(added_.begin(), added_.end(), [&](const Added& a, const Added& b) { return order(a) < order(b); });
+  std::sort(added_.begin(), added_.end(),
+            [&](const Added& a, const Added& b) { return order(a) < order(b); });
   for (size_t i = 0; i < added_.size(); ++i) {
     if (i == 0 || order(added_[i]) != order(added_[i - 1])) table.entries_.push_back(added_[i].entry);
     SetId& groups = table.entries_.back().groups;

@@ -1,9 +1,10 @@
 // UrlTable: a URL -> the groups of URL patterns that it matches, over all patterns of all rules at once.
 //
-// A host-only pattern without scheme and port is a host pattern and lies in the HostTable; here is everything else but regular
-// expressions. The host selects *places* (one for each host pattern); in a place, exact paths and the beginnings that prefixes
-// ask for are looked up by hash, so the cost does not grow with the number of patterns. Globs with a '*' inside are compared one
-// by one in their place; those of any host are found by four bytes of theirs first. Immutable after build, shared by all threads.
+// A host-only pattern without scheme and port is a host pattern and lies in the HostTable; here is everything
+// else but regular expressions. The host selects *places* (one for each host pattern); in a place, exact
+// paths and the beginnings that prefixes ask for are looked up by hash, so the cost does not grow with the
+// number of patterns. Globs with a '*' inside are compared one by one in their place; those of any host are
+// found by four bytes of theirs first. Immutable after build, shared by all threads.
 #pragma once
 
 #include <cstdint>
@@ -90,12 +91,13 @@ class UrlTable {
   }
   [[nodiscard]] static bool admits(const Entry& entry, const UrlParts& url) {
     return (entry.port == 0 || entry.port == url.port) &&
-           (entry.scheme == UrlPattern::Scheme::any || (entry.scheme == UrlPattern::Scheme::https) == url.is_https);
+           (entry.scheme == UrlPattern::Scheme::any ||
+            (entry.scheme == UrlPattern::Scheme::https) == url.is_https);
   }
 
   template <class Sink>
-  void look_up(uint32_t place, UrlPattern::Path path, uint64_t text_hash, std::string_view text, const UrlParts& url,
-               Sink&& sink) const {
+  void look_up(uint32_t place, UrlPattern::Path path, uint64_t text_hash, std::string_view text,
+               const UrlParts& url, Sink&& sink) const {
     const uint64_t key = key_of(place, path, text_hash);
     for (size_t at = key & mask_;; at = (at + 1) & mask_) {
       if (index_[at] == 0) return;
@@ -131,7 +133,8 @@ class UrlTable {
   template <class Sink>
   void try_glob(uint32_t index, const Probe& probe, Sink&& sink) const {
     const Entry& entry = entries_[index];
-    if (admits(entry, probe.url) && glob_matches(text_of(entry), entry.with_query ? probe.url.target : probe.path))
+    if (admits(entry, probe.url) &&
+        glob_matches(text_of(entry), entry.with_query ? probe.url.target : probe.path))
       sink(entry.groups);
   }
 
@@ -160,7 +163,7 @@ class UrlTable {
     }
   }
 
-  HostTable hosts_;  // host -> places
+  HostTable hosts_;                        // host -> places
   std::vector<Place> places_ = {Place{}};  // 0: any host
   std::vector<Entry> entries_;             // by key; those with the same are neighbours
   std::vector<uint32_t> index_;            // open addressing over the keys: the first entry + 1; 0: free

@@ -307,6 +307,20 @@ TEST_CASE("S19: conditions over requests and their content: what is no value is 
   refused("method = \"GE T\"", "is not a method");
 }
 
+TEST_CASE("patterns at their limits and one past them") {
+  const auto when = [](const std::string& key, const std::string& value) {
+    return load("[gateway]\nhttp_ports = [80]\n[[access.rules]]\nwhen = { " + key + " = \"" + value + "\" }\n").config != nullptr;
+  };
+  CHECK(when("user_agent", std::string(4096, 'a')));
+  CHECK(!when("user_agent", std::string(4097, 'a')));
+  CHECK(when("url", "re:" + std::string(4096, 'a')));
+  CHECK(!when("url", "re:" + std::string(4097, 'a')));
+  CHECK(when("url", "a.example/" + std::string(8192 - 10, 'a')));
+  CHECK(!when("url", "a.example/" + std::string(8193 - 10, 'a')));
+  CHECK(when("file_name", std::string(255, 'a')));
+  CHECK(!when("file_name", std::string(256, 'a')));
+}
+
 TEST_CASE("what only requests have is refused in a TLS rule") {
   for (const char* condition : {"mime = \"video/*\"", "file_name = \"*.exe\"", "file_type = \"pdf\"", "size = \"> 1 MiB\"",
                                 "direction = \"request\""})

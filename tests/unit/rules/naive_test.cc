@@ -153,7 +153,7 @@ Truth matches(const Rule& rule, const Known_& facts, bool settled) {
     if (excepted == Truth::unknown && !settled) truth = std::min(truth, Truth::unknown);
   }
   if (!settled || truth != Truth::unknown) return truth;
-  return facts.message.unreadable && is_message(facts) && rule.action == "block" && lacks_content_alone(rule.when, facts)
+  return facts.message.unreadable && is_message(facts) && rule.action != "allow" && lacks_content_alone(rule.when, facts)
              ? Truth::yes
              : Truth::no;
 }

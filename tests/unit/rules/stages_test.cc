@@ -214,6 +214,9 @@ TEST_CASE("content that cannot be read: a rule that blocks by it counts as match
   CHECK(response(pdf, broken, true) == "block access=pdf");
   CHECK(response("[[access.rules]]\nname = \"pdf\"\nwhen = { file_type = \"pdf\", host = \"other.example\" }\n", broken) ==
         "peek access=default protection=default");
+  CHECK(response("[[access.rules]]\nname = \"pdf\"\nwhen = { file_type = \"pdf\" }\naction = \"redirect\"\nto = "
+                 "\"https://x.example/\"\n",
+                 broken) == "redirect access=pdf");
   CHECK(response("[[access.rules]]\nname = \"pdf\"\nwhen = { file_type = \"pdf\" }\naction = \"allow\"\n", broken) ==
         "peek access=default protection=default");
   CHECK(response("[[access.rules]]\nname = \"not\"\nwhen = { mime = \"a/b\" }\nexcept = [ { file_type = \"pdf\" } ]\n",
