@@ -77,14 +77,18 @@ def test_S19_a_program_is_blocked_in_every_coding_and_text_passes(web):
     assert {r["access_rule"] for r in logged if r["status"] == 403} == {"no programs"}
 
 
-@pytest.mark.parametrize("name, coding, body", [
-    ("a coding that nobody knows", "sdch", PROGRAM),
-    ("text that claims to be gzip", "gzip", TEXT),
-    ("gzip that is broken", "gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0" + b"\xff" * 50),
-    ("gzip that ends too soon", "gzip", gzip.compress(PROGRAM)[:14]),
-    ("more codings than anybody uses", "gzip, gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(gzip.compress(TEXT))))),
-], ids=lambda value: value.replace(" ", "-") if isinstance(value, str) and " " in value and "," not in value else None)
-def test_S19_what_cannot_be_read_is_not_let_through_by_a_rule_that_forbids(web, name, coding, body):
+UNREADABLE = {
+    "a coding that nobody knows": ("sdch", PROGRAM),
+    "text that claims to be gzip": ("gzip", TEXT),
+    "gzip that is broken": ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0" + b"\xff" * 50),
+    "gzip that ends too soon": ("gzip", gzip.compress(PROGRAM)[:14]),
+    "more codings than anybody uses": ("gzip, gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(gzip.compress(TEXT))))),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_S19_what_cannot_be_read_is_not_let_through_by_a_rule_that_forbids(web, name):
+    coding, body = UNREADABLE[name]
     daemon = web.start(RULE)
     site = web.site(lambda request: response(coding, body))
     client = web.open(site)
