@@ -5,9 +5,7 @@ connection or request to a file. Beyond that each runs as its packages and its o
 
 import os
 import pathlib
-import pwd
 import re
-import resource
 import shutil
 import subprocess
 import time
@@ -16,31 +14,10 @@ import lab
 import peers
 from lab import BenchError
 
-# peek, so that the SNI is known; bump at step 2, so that the certificate is minted after the origin's.
-SQUID_BUMP = """
-https_port {port} tproxy ssl-bump generate-host-certificates=on tls-cert={dir}/ca.pem tls-key={dir}/ca.key
-http_port 3128
-spoof_client_ip deny all
-acl hello at_step SslBump1
-ssl_bump peek hello
-ssl_bump bump all
+# Bumped at step 2, so that the certificate is minted after the origin's.
+SQUID_BUMPS = """ssl_bump bump all
 tls_outgoing_options cafile={dir}/root.pem
-http_access allow all
-hosts_file {dir}/hosts
-dns_nameservers 127.0.0.1
-sslcrtd_program {certgen} -s {dir}/certificates -M 4MB
-cache deny all
-cache_mem 8 MB
-max_filedescriptors {descriptors}
-workers 1
-pinger_enable off
-cache_log {dir}/cache.log
-access_log stdio:{dir}/access.log
-pid_filename {dir}/squid.pid
-coredump_dir {dir}
-cache_effective_user proxy
-shutdown_lifetime 0 seconds
-"""
+sslcrtd_program {certgen} -s {dir}/certificates -M 4MB"""
 
 SLUICE_BUMP = """
 [gateway]
@@ -122,18 +99,13 @@ class SquidBump(BumpPeer):
         return version and f"{version}, peek and bump" if os.access(self.certgen, os.X_OK) else None
 
     def prepare(self):
-        addresses = map(lab.origin_address, range(lab.ORIGIN_ADDRESSES))
-        (self.dir / "hosts").write_text("".join(f"{a} {n}\n" for a, n in zip(addresses, lab.NAMES)))
         for name, copy in (("bump-ca.pem", "ca.pem"), ("bump-ca.key", "ca.key"), ("root.pem", "root.pem")):
             shutil.copy(self.scratch / name, self.dir / copy)
         lab.run(self.certgen, "-c", "-s", str(self.dir / "certificates"), "-M", "4MB")
-        config = self.dir / "squid.conf"
-        config.write_text(SQUID_BUMP.format(port=self.port, dir=self.dir, certgen=self.certgen,
-                                            descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-        user = pwd.getpwnam("proxy")
-        for path in [self.dir, *self.dir.rglob("*")]:
-            os.chown(path, user.pw_uid, user.pw_gid)
-        return ["squid", "-N", "-f", str(config)]
+        return peers.write_squid(self, mints="on", decision=SQUID_BUMPS.format(dir=self.dir, certgen=self.certgen))
+
+    def ports(self):
+        return peers.Squid.ports(self)
 
 
 class SluiceBump(BumpPeer):

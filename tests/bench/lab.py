@@ -14,9 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 CLIENT, GATEWAY, ORIGIN = "benchc", "benchg", "bencho"
 FIRST_TPROXY_PORT = 12345
+SQUID_FORWARD_PORT = 3128  # it insists on one
 ORIGIN_ADDRESSES = 16
 TLS_PORT = 8443  # real TLS, by nginx, with session tickets; 443 is the scripted origin
 FULL_TLS_PORT = 8444  # the same, every handshake a full one
@@ -53,6 +55,10 @@ SYSCTLS = {
     "net.ipv4.conf.default.rp_filter": "0",
 }
 
+
+# The gateways' own ports are no source ports: a connection to an origin that has left one in TIME_WAIT keeps a listener from
+# it for a minute, and a bench makes so many connections that every port gets its turn.
+GATEWAY_SYSCTLS = {"net.ipv4.ip_local_reserved_ports": f"{SQUID_FORWARD_PORT},{FIRST_TPROXY_PORT}-{FIRST_TPROXY_PORT + 31}"}
 
 # One key exchange and one cipher, so that every gateway does the same work towards it. It tells in X-Origin how its
 # handshake with the gateway went ("r": resumed), which the client cannot see.
@@ -174,8 +180,9 @@ def spawn(namespace, command, cpus=None, **options):
 
 
 def stop(process, patience_s=5):
-    """Ends a program that spawn() started, with all that it started itself."""
-    if process.poll() is None:
+    """Ends a program that spawn() started, with all that it started itself, and returns when all of them have gone."""
+    everybody = family(process.pid) if process.poll() is None else []
+    if everybody:
         process.terminate()
         try:
             process.wait(patience_s)
@@ -186,6 +193,30 @@ def stop(process, patience_s=5):
     except ProcessLookupError:
         pass
     process.wait()
+    wait_until(lambda: not any(is_running(pid) for pid in everybody), f"the end of {' '.join(process.args)}")
+
+
+def wait_until(condition, what, patience_s=20):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchError(f"waited {patience_s} s for {what}")
+        time.sleep(0.01)
+
+
+def is_running(pid):
+    """A zombie, which only waits for its parent to look, has closed everything."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_free(namespace, ports):
+    """Until nobody in the namespace listens on any of these ports."""
+    listening = [f"sport = :{port}" for port in ports]
+    wait_until(lambda: not run("ip", "netns", "exec", namespace, "ss", "-Hlnt", " or ".join(listening)).strip(),
+               f"ports {', '.join(map(str, ports))} in {namespace}")
 
 
 def family(pid):
@@ -253,6 +284,8 @@ class Lab:
             for key, value in SYSCTLS.items():
                 self.sysctl(namespace, key, value)
             run("ip", "-n", namespace, "link", "set", "lo", "up")
+        for key, value in GATEWAY_SYSCTLS.items():
+            self.sysctl(GATEWAY, key, value)
         self.link(CLIENT, "lan", [f"10.71.1.{i}/24" for i in range(2, 10)], "10.71.1.1/24")
         self.link(ORIGIN, "wan", [f"10.71.2.{2 + i}/24" for i in range(ORIGIN_ADDRESSES)], "10.71.2.1/24")
         run("ip", "-n", CLIENT, "route", "add", "default", "via", "10.71.1.1")

@@ -74,22 +74,19 @@ stream {{
 }}
 """
 
-# Squid looks every SNI up to compare it with the original destination: a hosts file answers, so that no name server
-# is measured. spoof_client_ip is off as no other peer here keeps the client's address.
+# Both Squids, this one and the one that bumps (bump_peers.py). Squid looks every SNI up to compare it with the original
+# destination: a hosts file answers, so that no name server is measured. spoof_client_ip is off as no other peer here keeps
+# the client's address. peek, so that the SNI is known.
 SQUID = """
-https_port {port} tproxy ssl-bump generate-host-certificates=off tls-cert={dir}/ca.pem tls-key={dir}/ca.key
-http_port 3128
+https_port {port} tproxy ssl-bump generate-host-certificates={mints} tls-cert={dir}/ca.pem tls-key={dir}/ca.key
+http_port {forward_port}
 spoof_client_ip deny all
 acl hello at_step SslBump1
-acl blocked ssl::server_name .blocked.example
 ssl_bump peek hello
-ssl_bump terminate blocked
-ssl_bump splice all
+{decision}
 http_access allow all
 hosts_file {dir}/hosts
 dns_nameservers 127.0.0.1
-sslcrtd_program /bin/false
-sslcrtd_children 1 startup=0
 cache deny all
 cache_mem 8 MB
 max_filedescriptors {descriptors}
@@ -102,6 +99,25 @@ coredump_dir {dir}
 cache_effective_user proxy
 shutdown_lifetime 0 seconds
 """
+SQUID_SPLICES = """acl blocked ssl::server_name .blocked.example
+ssl_bump terminate blocked
+ssl_bump splice all
+sslcrtd_program /bin/false
+sslcrtd_children 1 startup=0"""
+
+
+def write_squid(peer, **how):
+    """squid.conf and what it names, for the user that Squid becomes; returns the command line."""
+    addresses = map(lab.origin_address, range(lab.ORIGIN_ADDRESSES))
+    (peer.dir / "hosts").write_text("".join(f"{a} {n}\n" for a, n in zip(addresses, lab.NAMES)))
+    config = peer.dir / "squid.conf"
+    config.write_text(SQUID.format(port=peer.port, forward_port=lab.SQUID_FORWARD_PORT, dir=peer.dir,
+                                   descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0], **how))
+    user = pwd.getpwnam("proxy")
+    for path in [peer.dir, *peer.dir.rglob("*")]:
+        os.chown(path, user.pw_uid, user.pw_gid)
+    return ["squid", "-N", "-f", str(config)]
+
 
 SLUICE = """
 [gateway]
@@ -187,10 +203,15 @@ class Peer:
             text += path.read_text(errors="replace")[-1500:] if path.exists() else ""
         return text.strip() or "it said nothing"
 
+    def ports(self):
+        """The ports that its process listens on."""
+        return [self.port]
+
     def stop(self):
         if self.process:
             lab.stop(self.process)
             self.process = None
+            lab.wait_until_free(lab.GATEWAY, self.ports())
 
     def pids(self):
         """The peer's process with all its descendants."""
@@ -289,17 +310,12 @@ class Squid(Peer):
         # Only the OpenSSL build can peek.
         return text.split("\n")[0].replace("Squid Cache: Version", "Squid") if text and "ssl-crtd" in text else None
 
+    def ports(self):
+        return [self.port, lab.SQUID_FORWARD_PORT]
+
     def prepare(self):
-        addresses = map(lab.origin_address, range(lab.ORIGIN_ADDRESSES))
-        (self.dir / "hosts").write_text("".join(f"{a} {n}\n" for a, n in zip(addresses, lab.NAMES)))
         lab.make_certificate(str(self.dir / "ca"))
-        config = self.dir / "squid.conf"
-        config.write_text(SQUID.format(
-            port=self.port, dir=self.dir, descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-        user = pwd.getpwnam("proxy")
-        for path in [self.dir, *self.dir.iterdir()]:
-            os.chown(path, user.pw_uid, user.pw_gid)
-        return ["squid", "-N", "-f", str(config)]
+        return write_squid(self, mints="off", decision=SQUID_SPLICES)
 
 
 class Sluice(Peer):
