@@ -151,6 +151,9 @@ inline constexpr int64_t leaf_backdate_s = 86400;
 // A client that resumes a session which was resumed itself, and so on: after so many comes a full handshake. wolfSSL counts
 // them in one byte and breaks at 256.
 inline constexpr uint8_t ticket_chain_max = 100;
+// Early data of a client that is dropped before its second ClientHello, record headers included. Servers allow 16 KiB (OpenSSL, nginx,
+// BoringSSL); what a client sends before it has heard of us is bounded by that.
+inline constexpr size_t early_data_bytes_max = 128 * 1024;
 // Sessions of origins that a worker may go back to, with the chains that they began with: about 6 KB each.
 inline constexpr size_t origin_sessions_per_worker_max = 1024;
 

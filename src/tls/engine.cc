@@ -249,11 +249,14 @@ int EngineCallbacks::ticket(WOLFSSL* ssl, unsigned char key_name[WOLFSSL_TICKET_
 // ---- Engine ----
 
 Engine::Engine(Engine&& other) noexcept
-    : ssl_(std::exchange(other.ssl_, nullptr)), state_(std::move(other.state_)) {}
+    : ssl_(std::exchange(other.ssl_, nullptr)),
+      state_(std::move(other.state_)),
+      early_data_(std::move(other.early_data_)) {}
 
 Engine& Engine::operator=(Engine&& other) noexcept {
   std::swap(ssl_, other.ssl_);
   std::swap(state_, other.state_);
+  std::swap(early_data_, other.early_data_);
   return *this;
 }
 
@@ -338,9 +341,36 @@ Fault Engine::fault_of(int code, uint8_t& alert) const {
   }
 }
 
+Status Engine::negotiate(std::span<const uint8_t>& input, Bytes& output) {
+  return tls_call(input, output, [&] { return wolfSSL_negotiate(ssl_); });
+}
+
+/// `ok`: the second ClientHello has begun, and wolfSSL has its first bytes.
+Status Engine::skip_early_data(std::span<const uint8_t>& input, Bytes& output) {
+  switch (early_data_->skip(input)) {
+    case EarlyDataSkipper::Outcome::need_more:
+      return Status::want_input;
+    case EarlyDataSkipper::Outcome::too_much:
+      state_.failure = {Fault::too_much_early_data, 0, 0};
+      return Status::failed;
+    case EarlyDataSkipper::Outcome::second_hello: {
+      const auto skipper = std::move(early_data_);
+      std::span<const uint8_t> header = skipper->header();
+      const Status status = negotiate(header, output);
+      return status == Status::want_input ? Status::ok : status;
+    }
+  }
+  SLUICE_CHECK(false);
+}
+
 Status Engine::handshake(std::span<const uint8_t>& input, Bytes& output) {
   if (state_.complete) return Status::ok;
-  const Status status = tls_call(input, output, [&] { return wolfSSL_negotiate(ssl_); });
+  if (early_data_ != nullptr && early_data_->has_begun())
+    if (const Status status = skip_early_data(input, output); status != Status::ok) return status;
+  const size_t output_before = output.size();
+  const Status status = negotiate(input, output);
+  // What was said is a HelloRetryRequest: see ClientEngine::create().
+  if (early_data_ != nullptr && status == Status::want_input && output.size() > output_before) early_data_->begin();
   state_.complete = status == Status::ok;
   // A TLS 1.2 session may also be found again by its id, without a ticket.
   if (state_.complete && state_.chain && wolfSSL_GetVersion(ssl_) == WOLFSSL_TLSV1_2)
@@ -475,6 +505,13 @@ Result<ClientEngine> ClientEngine::create(const ClientContext& context, const An
     if (wolfSSL_UseALPN(ssl, protocol.data(), static_cast<word32>(protocol.size()),
                         WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS)
       return fail(ErrorCode::invalid, Side::gateway);
+  }
+  if (answer.client_order && wolfSSL_UseClientSuites(ssl) != 0) return fail(ErrorCode::invalid, Side::gateway);
+  if (answer.retry_group != 0) {
+    // With this group alone there is nothing to agree on in the first ClientHello.
+    int group = answer.retry_group;
+    if (wolfSSL_set_groups(ssl, &group, 1) != WOLFSSL_SUCCESS) return fail(ErrorCode::invalid, Side::gateway);
+    engine.early_data_ = std::make_unique<EarlyDataSkipper>();
   }
   return engine;
 }

@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "tls/chain.h"
+#include "tls/early_data.h"
 
 struct WOLFSSL;
 struct WOLFSSL_SESSION;
@@ -79,7 +80,8 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   ~Engine();
 
-  /// Goes on with the handshake as far as `input` allows. `closed`: the peer gave up with a close_notify.
+  /// Goes on with the handshake as far as `input` allows. `closed`: the peer gave up with a close_notify. After
+  /// ClientEngine::Answer::retry_group the first call brings the ClientHello and nothing else.
   [[nodiscard]] Status handshake(std::span<const uint8_t>& input, Bytes& output);
 
   /// Decrypts at most one record of application data into `plain`, which should have room for
@@ -121,10 +123,14 @@ class Engine {
 
   WOLFSSL* ssl_ = nullptr;
   State state_;
+  std::unique_ptr<EarlyDataSkipper> early_data_;  // until the second ClientHello, of a client that sends some
 
  private:
   friend struct EngineCallbacks;
   struct Wire;
+
+  Status negotiate(std::span<const uint8_t>& input, Bytes& output);
+  Status skip_early_data(std::span<const uint8_t>& input, Bytes& output);
 
   template <class Call>
   Status tls_call(std::span<const uint8_t>& input, Bytes& output, Call call);
@@ -182,6 +188,8 @@ class ClientEngine : public Engine {
     std::span<const uint8_t>
         leaf_chain;  // DER certificates one behind the other, the leaf first; read during create()
     std::string_view alpn = {};  // the one protocol that the origin chose; empty: none
+    bool client_order = false;   // of cipher suites; otherwise ours counts, AES first
+    uint16_t retry_group = 0;    // the client sends early data: see tls/early_data.h; 0: it does not
   };
 
   /// Fails for lack of memory, or when `leaf_chain` is no certificate.

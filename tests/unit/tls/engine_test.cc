@@ -653,3 +653,24 @@ TEST_CASE("garbage at any point of a connection ends in a failure or a wait, nev
   }
   CHECK(failed > rounds / 4);
 }
+
+TEST_CASE("ChaCha20 is chosen for a client that puts it first, when its order is to count") {
+  for (const bool client_order : {false, true})
+    for (const bool tls12 : {false, true}) {
+      CAPTURE(client_order);
+      CAPTURE(tls12);
+      const auto context = raw_client({.tls12_only = tls12});
+      RawPeer peer(context);
+      REQUIRE(wolfSSL_set_cipher_list(peer.get(), "TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES128-GCM-SHA256:"
+                                                  "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256") ==
+              WOLFSSL_SUCCESS);
+      auto made = ClientEngine::create(gateway().clients, {gateway().leaf.chain, "", client_order});
+      REQUIRE(made.has_value());
+      Wire to_engine;
+      CHECK(peer.handshake() == 0);
+      to_engine.bytes.swap(peer.output);
+      CHECK(shake_hands(*made, peer, to_engine) == Status::ok);
+      const std::string_view cipher = made->agreed().cipher;
+      CHECK((cipher.find("CHACHA20") != std::string_view::npos) == client_order);
+    }
+}
