@@ -90,6 +90,13 @@ bool has_refused_certificate(const View& at) {
   return at.world.kernel.now_us() - at.state.begun_us < limits::refusal_ms * 1000ull;
 }
 
+/// Behind an upgrade, without close_notify: the origin gets what was said, and then an end without close_notify as well.
+Next client_left(const View& at) {
+  int sys_errno = 0;
+  const bool said_all = at.pair.origin.flush(sys_errno) == Channel::Flush::done;
+  return close(at.session, CloseReason::client_left, said_all ? Farewell::in_order : Farewell::reset);
+}
+
 }  // namespace
 
 Next client_ended(const View& at, bool clean) {
@@ -116,7 +123,7 @@ Next client_ended(const View& at, bool clean) {
     case http::Ending::raw:
       // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
       if (!clean && state.origin_ended) return close(at.session, CloseReason::finished, Farewell::reset_after_delivery);
-      if (!clean) return cut_off(at, CloseReason::client_truncated);
+      if (!clean) return client_left(at);
       at.pair.origin.end_writing();
       return Next::go;
     case http::Ending::idle:

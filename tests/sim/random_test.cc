@@ -682,6 +682,7 @@ class Round {
       case CloseReason::client_tls_failed:
       case CloseReason::client_handshake_timeout:
       case CloseReason::client_truncated:
+      case CloseReason::client_left:
       case CloseReason::request_refused:
       case CloseReason::response_refused:
       case CloseReason::proxy_auth_required:
