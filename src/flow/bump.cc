@@ -4,6 +4,9 @@
 //
 // What cannot be bumped retreats (S13): the origin is dialled again and the client's own ClientHello replayed, as a tunnel.
 // That is possible until the first byte of our answer has gone to the client.
+//
+// While the origin's handshake takes long, Session::up watches the client (as in step connect), so that one that leaves is
+// noticed. The watch ends before the client's handshake begins, which reads with the same Op.
 
 #include <poll.h>
 
@@ -21,8 +24,11 @@
 namespace sluice::flow {
 
 struct Handshakes {
-  enum class Stage : uint8_t { origin, client, retreating };
+  // unwatching: the origin's is done, and the client's begins when its watch has ended.
+  enum class Stage : uint8_t { origin, unwatching, client, retreating };
   Stage stage = Stage::origin;
+  Replacement replacement = Replacement::trusted;  // for the client's handshake
+  uint64_t give_up_us = 0;                         // the origin's
   bool resumes = false;  // a session was offered to the origin
   uint64_t begun_us = 0;
   std::string alpn_offer;
@@ -176,10 +182,22 @@ Next shake_client(Session& session, std::span<const uint8_t> wire) {
   SLUICE_CHECK(false);
 }
 
-Next begin_client(Session& session, Replacement replacement) {
+/// The ClientHello, and what peek read behind it (early data). A client that sends early data is answered before that is read.
+Next take_hello(Session& session) {
+  const Seen& seen = *session.seen;
+  const std::vector<uint8_t> replay = session.replay;
+  const auto hello = std::span<const uint8_t>(replay).first(seen.hello_wire_bytes);
+  const auto behind = std::span<const uint8_t>(replay).subspan(seen.hello_wire_bytes);
+  release_replay(session);
+  const Next next = seen.one_record ? shake_client(session, hello) : shake_client(session, tls::reframe_hello(hello));
+  return next == Next::wait && !behind.empty() ? shake_client(session, behind) : next;
+}
+
+Next begin_client(Session& session) {
   World& world = *session.world;
   BumpRoom& room = room_of(session);
   Bumper& bumper = *world.bumper;
+  const Replacement replacement = room.handshakes->replacement;
   tls::MintFault fault{};
   const tls::Certificate* const origin = session.bumped != nullptr ? session.bumped->verdict->leaf.get() : nullptr;
   const auto leaf = bumper.leaf(*session.ruling->material, origin, name_of(session), replacement,
@@ -192,6 +210,8 @@ Next begin_client(Session& session, Replacement replacement) {
     answer.alpn = room.pair->origin.engine()->agreed().alpn;
   else if (!room.handshakes->alpn_offer.empty())
     answer.alpn = "http/1.1";
+  answer.client_order = session.seen->prefers_chacha20;
+  answer.retry_group = session.seen->retry_group;
   auto engine = tls::ClientEngine::create(bumper.clients, answer);
   if (!engine) return end_unanswered(session, CloseReason::gateway_error, "tls");
   room.pair->client.secure(std::move(*engine));
@@ -200,14 +220,17 @@ Next begin_client(Session& session, Replacement replacement) {
   world.timers.start(session.timer, room.handshakes->begun_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
 
   // From here on the client has bytes of ours, and there is no way back.
-  std::vector<uint8_t> wire = session.replay;
-  if (!session.seen->one_record) {
-    const auto hello = std::span<const uint8_t>(session.replay).first(session.seen->hello_wire_bytes);
-    wire = tls::reframe_hello(hello);
-    wire.insert(wire.end(), session.replay.begin() + session.seen->hello_wire_bytes, session.replay.end());
-  }
-  release_replay(session);
-  return shake_client(session, wire);
+  return take_hello(session);
+}
+
+/// As soon as nobody watches the client any more.
+Next turn_to_client(Session& session, Replacement replacement) {
+  Handshakes& handshakes = *room_of(session).handshakes;
+  handshakes.replacement = replacement;
+  if (!session.up.in_flight) return begin_client(session);
+  handshakes.stage = Handshakes::Stage::unwatching;
+  session.world->kernel.cancel(session.up);
+  return Next::wait;
 }
 
 // --- the verdict -----------------------------------------------------------------------------------------------------
@@ -223,14 +246,14 @@ Next follow_verdict(Session& session) {
   const tls::OriginVerdict& verdict = *session.bumped->verdict;
   // S10: an origin that is trusted by its fingerprint is valid whatever its certificate says, its dates included.
   if (verdict.is_good())
-    return begin_client(session, verdict.trusted_by_fingerprint ? Replacement::trusted_as_is : Replacement::trusted);
+    return turn_to_client(session, verdict.trusted_by_fingerprint ? Replacement::trusted_as_is : Replacement::trusted);
   ++session.world->counters.origin_cert_invalid;
   switch (session.ruling->config->tls.invalid_origin.action_for(verdict.problems)) {
-    case config::InvalidAction::allow: return begin_client(session, Replacement::trusted_as_is);
-    case config::InvalidAction::untrusted: return begin_client(session, Replacement::untrusted);
+    case config::InvalidAction::allow: return turn_to_client(session, Replacement::trusted_as_is);
+    case config::InvalidAction::untrusted: return turn_to_client(session, Replacement::untrusted);
     case config::InvalidAction::page:
       room.handshakes->page = page_text(session);
-      return begin_client(session, Replacement::page);
+      return turn_to_client(session, Replacement::page);
     case config::InvalidAction::tunnel:
       return retreat(session, config::WhenNotBumpable::tunnel, CloseReason::origin_cert_invalid, "invalid_origin");
     case config::InvalidAction::terminate: return end_unanswered(session, CloseReason::origin_cert_invalid, verdict.detail);
@@ -347,9 +370,18 @@ Next enter_for_page(Session& session) {
   // A client that cannot be shown a page is blocked as ever.
   if (!usable || session.seen->version_max < session.ruling->config->tls.min_version)
     return close(session, CloseReason::rule_block, Farewell::reset, usable ? "tls_version" : "alpn");
+  if (session.seen->early_data && session.seen->retry_group == 0)
+    return close(session, CloseReason::rule_block, Farewell::reset, "early_data");
   if (!alpn.empty()) room.handshakes->alpn_offer = alpn.front();
   room.handshakes->page = "blocked";
-  return begin_client(session, Replacement::page);
+  return turn_to_client(session, Replacement::page);
+}
+
+/// The client is watched from limits::dial_unwatched_ms on, and looked at again that long after each answer.
+void look_later(Session& session) {
+  World& world = *session.world;
+  const uint64_t later_us = world.kernel.now_us() + limits::dial_unwatched_ms * 1000ull;
+  world.timers.start(session.timer, std::min(room_of(session).handshakes->give_up_us, later_us));
 }
 
 Next enter(Session& session) {
@@ -359,7 +391,8 @@ Next enter(Session& session) {
   room.pair = make_pair(session);
   room.handshakes.reset(new Handshakes);
   room.handshakes->begun_us = world.kernel.now_us();
-  world.timers.start(session.timer, room.handshakes->begun_us + config.limits.connect_timeout_ms * 1000ull);
+  room.handshakes->give_up_us = room.handshakes->begun_us + config.limits.connect_timeout_ms * 1000ull;
+  look_later(session);
   if (world.bumper == nullptr || session.ruling->material == nullptr)
     return close(session, CloseReason::gateway_error, Farewell::reset, "no CA");
   if (session.decision.action == rules::Action::block) return enter_for_page(session);
@@ -370,6 +403,7 @@ Next enter(Session& session) {
   const bool inspect = session.ruling->config->policy->inspects(session.decision.tls_rule);
   const std::vector<std::string_view> alpn = alpn_offer(session, inspect, usable);
   if (!usable) return retreat_unsaid(session, "alpn");
+  if (session.seen->early_data && session.seen->retry_group == 0) return retreat_unsaid(session, "early_data");
   for (const std::string_view name : alpn) {
     if (!room.handshakes->alpn_offer.empty()) room.handshakes->alpn_offer += ',';
     room.handshakes->alpn_offer += name;
@@ -402,12 +436,35 @@ namespace {
 // --- answers ---------------------------------------------------------------------------------------------------------
 
 Next on_timer(Session& session) {
-  switch (room_of(session).handshakes->stage) {
-    case Handshakes::Stage::origin: return end_unanswered(session, CloseReason::origin_handshake_timeout, "");
+  World& world = *session.world;
+  const Handshakes& handshakes = *room_of(session).handshakes;
+  switch (handshakes.stage) {
+    case Handshakes::Stage::origin:
+      if (world.kernel.now_us() >= handshakes.give_up_us)
+        return end_unanswered(session, CloseReason::origin_handshake_timeout, "");
+      world.timers.start(session.timer, handshakes.give_up_us);
+      // A FIN is told whether asked for or not.
+      if (!session.up.in_flight) world.kernel.poll(session.up, session.client_fd, 0);
+      return Next::wait;
     case Handshakes::Stage::client: return close(session, CloseReason::client_handshake_timeout, Farewell::reset);
+    case Handshakes::Stage::unwatching:
     case Handshakes::Stage::retreating: return Next::wait;  // the cancel is on its way
   }
   SLUICE_CHECK(false);
+}
+
+/// The watch has answered: because the client is gone, or because it was cancelled. One that has sent FIN is gone as well: it
+/// can finish no handshake, neither with us nor through a tunnel.
+Next on_watch(Session& session, int32_t result) {
+  if (result > 0 && (result & (POLLERR | POLLHUP)) != 0) {
+    const int sys_errno = -session.world->kernel.connect_outcome(session.client_fd);
+    return peer_failed(session, Side::client, is_vanished(sys_errno) ? sys_errno : ECONNRESET);
+  }
+  if (result > 0 && (result & POLLRDHUP) != 0)
+    return close(session, CloseReason::client_closed_early, Farewell::in_order, "origin_handshake");
+  if (room_of(session).handshakes->stage == Handshakes::Stage::unwatching) return begin_client(session);
+  if (room_of(session).handshakes->stage == Handshakes::Stage::origin) look_later(session);
+  return Next::wait;
 }
 
 bool is_transient(int32_t result) { return result == -ENOBUFS || result == -EINTR || result == -EAGAIN; }
@@ -433,6 +490,7 @@ Next on_origin(Session& session, const Answer& answer) {
 
 Next on_client(Session& session, const Answer& answer) {
   World& world = *session.world;
+  if (room_of(session).handshakes->stage != Handshakes::Stage::client) return on_watch(session, answer.result);
   if (is_transient(answer.result)) {
     world.kernel.receive(session.up, session.client_fd);
     return Next::wait;

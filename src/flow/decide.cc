@@ -1,6 +1,7 @@
 // Step decide: the rules' verdict becomes a road. Runs at the connect event and, after peek, at the hello event.
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "flow/session.h"
 #include "http/headers.h"
 #include "rules/policy.h"
+#include "tls/early_data.h"
 
 namespace sluice::flow {
 namespace {
@@ -27,7 +29,14 @@ Farewell farewell_after_hello(const Session& session) {
   return session.ruling->config->tls.terminate_with == config::TerminateWith::alert ? Farewell::alert : Farewell::reset;
 }
 
-/// What the log keeps of the hello; the parsed lists go.
+/// Phones without instructions for AES put ChaCha20 first (RFC 7905 section 1 is about them); all others AES.
+bool prefers_chacha20(const hello::ClientHello& hello) {
+  constexpr std::array<uint16_t, 4> chacha20 = {0x1303, 0xcca8, 0xcca9, 0xccaa};
+  const auto first = std::find_if_not(hello.ciphers.begin(), hello.ciphers.end(), hello::is_grease);
+  return first != hello.ciphers.end() && std::find(chacha20.begin(), chacha20.end(), *first) != chacha20.end();
+}
+
+/// What the log and bump keep of the hello; the parsed lists go.
 void keep_for_log(Session& session) {
   const hello::ClientHello& hello = *session.hello;
   auto seen = std::make_unique<Seen>();
@@ -44,6 +53,12 @@ void keep_for_log(Session& session) {
   seen->hello_wire_bytes = static_cast<uint32_t>(hello.wire_bytes);
   constexpr uint16_t x25519mlkem768 = 0x11ec;  // draft-ietf-tls-ecdhe-mlkem
   seen->post_quantum = std::find(hello.key_shares.begin(), hello.key_shares.end(), x25519mlkem768) != hello.key_shares.end();
+  seen->prefers_chacha20 = prefers_chacha20(hello);
+  constexpr uint16_t early_data = 42;  // RFC 8446 section 4.2.10
+  constexpr uint16_t tls13 = 0x0304;
+  seen->early_data = hello.version_max() >= tls13 &&
+                     std::find(hello.extensions.begin(), hello.extensions.end(), early_data) != hello.extensions.end();
+  if (seen->early_data) seen->retry_group = tls::group_to_retry(hello.groups, hello.key_shares);
   session.seen = std::move(seen);
 }
 

@@ -66,6 +66,9 @@ struct Seen {
   uint16_t version_max = 0;
   bool ech = false;
   bool post_quantum = false;      // offers a key share of X25519MLKEM768
+  bool prefers_chacha20 = false;  // to AES: it has no instructions for that
+  bool early_data = false;        // offered, and follows the hello
+  uint16_t retry_group = 0;       // with early_data: what to ask for, so that it can be dropped; 0: there is nothing
   bool one_record = true;         // the hello came in a single record
   uint32_t hello_wire_bytes = 0;  // of the replay, the records that hold the hello
   hello::Ja4 ja4{};
