@@ -6,39 +6,16 @@
 #include <cerrno>
 
 #include "base/limits.h"
+#include "sim/house.h"
 #include "sim/lab.h"
-#include "unit/tls/certificates.h"
-#include "unit/tls/joined_engines.h"
+#include "unit/hello/hello_builder.h"
+#include "unit/tls/raw_peer.h"
 
 namespace sluice::sim {
 namespace {
 
 using record::CloseReason;
 using tls::Status;
-
-/// Expensive to make, and the same for all tests: the far ends' side of TLS, and the gateway's CA.
-struct House {
-  tls::testing::Gateway far;
-  std::shared_ptr<tls::Material> material = std::make_shared<tls::Material>();
-  std::unique_ptr<flow::BumpShared> shared;
-
-  House() {
-    const int64_t now_s = 1'800'000'000;
-    material->authority = std::make_shared<const tls::Authority>(tls::testing::authority("p256"));
-    material->untrusted = std::make_shared<const tls::Authority>(tls::Authority::make_untrusted(now_s));
-    auto leaf = tls::parse_certificate(far.leaf.chain);
-    REQUIRE(leaf.has_value());
-    tls::TrustBuilder trust;
-    trust.trust_origin(leaf->fingerprint);
-    material->trust = trust.build();
-    shared = std::make_unique<flow::BumpShared>(tls::LeafKey::generate(tls::LeafKeyKind::p256),
-                                                tls::testing::some_ticket_keys(), 1);
-  }
-};
-House& house() {
-  static House the_house;
-  return the_house;
-}
 
 /// A TLS peer at the far end of a connection.
 struct Peer {
@@ -139,6 +116,14 @@ struct Bump {
     run();
     CHECK(client.said() == "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   }
+  /// The client's hello is under way, and the origin's side of the connection is there and silent.
+  void begin_with_a_silent_origin() {
+    speaks = false;
+    run();
+    REQUIRE(origin.at != nullptr);
+  }
+  /// So long that the client is watched.
+  void let_it_be_watched() { lab.pass_ms(limits::dial_unwatched_ms + 50); }
   CloseReason end() {
     CHECK(client.engine->close_notify(client.out) == Status::ok);
     run();
@@ -389,6 +374,187 @@ TEST_CASE("bump: a reset of either side, or flow::end, after every few bytes: no
         bump.lab.pass_ms(bump.lab.config().limits.idle_timeout_ms);
       (void)bump.reason();
     }
+}
+
+TEST_CASE(
+    "bump: a client that goes during the origin's handshake is noticed long before the origin's time is up") {
+  for (const bool watched_already : {false, true})
+    for (const int how : {0, 1, 2, 3}) {
+      CAPTURE(watched_already);
+      CAPTURE(how);
+      Bump bump;
+      bump.begin_with_a_silent_origin();
+      if (watched_already) bump.let_it_be_watched();
+      switch (how) {
+        case 0:
+          bump.client.at->finish();
+          break;
+        case 1:
+          bump.client.at->close();
+          break;
+        case 2:
+          bump.client.at->reset();
+          break;
+        case 3:
+          bump.client.at->vanish(ETIMEDOUT);
+          break;
+      }
+      bump.let_it_be_watched();
+      CHECK(bump.origin.at->closed_by_gateway());
+      const CloseReason expected = how < 2    ? CloseReason::client_closed_early
+                                   : how == 2 ? CloseReason::client_reset
+                                              : CloseReason::client_vanished;
+      CHECK(bump.reason() == expected);
+      CHECK(bump.lab.counters.client_rejected_certificate == 0);
+    }
+}
+
+TEST_CASE("bump: a slow origin's handshake goes on as if nobody had watched the client") {
+  for (const double loses : {0.0, 1.0}) {
+    Bump bump;
+    bump.lab.kernel.chaos.cancel_loses = loses;
+    bump.begin_with_a_silent_origin();
+    for (int i = 0; i < 4; ++i) bump.let_it_be_watched();
+    const uint64_t polls = bump.lab.kernel.polls;
+    bump.lab.pass_ms(1'000);
+    CHECK(bump.lab.kernel.polls - polls < 10);
+    bump.speaks = true;
+    bump.run();
+    CHECK(bump.client.complete);
+    bump.talk();
+    CHECK(bump.end() == CloseReason::finished);
+  }
+}
+
+TEST_CASE("bump: a client that goes in the very moment in which its watch ends") {
+  for (const double loses : {0.0, 1.0})
+    for (const bool resets : {false, true}) {
+      CAPTURE(loses);
+      CAPTURE(resets);
+      Bump bump;
+      bump.lab.kernel.chaos.cancel_loses = loses;
+      bump.begin_with_a_silent_origin();
+      bump.let_it_be_watched();
+      bump.speaks = true;
+      // All of the origin's flight is there; its last piece and the client's end are met in one round.
+      for (int i = 0; i < 10 && bump.lab.counters.verdict_cache_hits == 0 && bump.client.at->readable() == 0;
+           ++i) {
+        (void)bump.origin.pump();
+        if (i == 0) resets ? bump.client.at->reset() : bump.client.at->finish();
+        bump.lab.settle();
+      }
+      bump.client.at->close();
+      bump.let_it_be_watched();
+      bump.lab.pass_ms(limits::linger_ms + 100);
+      const CloseReason reason = bump.reason();
+      CHECK((reason == CloseReason::client_closed_early || reason == CloseReason::client_reset ||
+             reason == CloseReason::client_rejected_certificate));
+    }
+}
+
+TEST_CASE(
+    "bump: an origin that asks for a certificate, at once or after the client has been watched: a tunnel") {
+  for (const bool tls12 : {false, true})
+    for (const bool slow : {false, true}) {
+      CAPTURE(tls12);
+      CAPTURE(slow);
+      Bump bump;
+      bump.begin_with_a_silent_origin();
+      if (slow) bump.let_it_be_watched();
+      const tls::testing::RawContext context(tls::testing::Role::server,
+                                             {.tls12_only = tls12, .asks_certificate = true},
+                                             house().far.leaf.key, house().far.leaf.chain);
+      tls::testing::RawPeer asks(context);
+      Connection* const first = bump.origin.at;
+      asks.input = first->read(100'000);
+      CHECK(asks.handshake() == 0);
+      CHECK(first->send(asks.output) == asks.output.size());
+      bump.lab.settle();
+      Connection* const second = bump.lab.origin_of(*bump.client.at);
+      REQUIRE(second != first);
+      CHECK(first->closed_by_gateway());
+      bump.origin.at = second;
+      bump.speaks = true;
+      bump.run();
+      CHECK(bump.client.complete);
+      CHECK(bump.origin.complete);
+      CHECK(bump.end() == CloseReason::finished);
+      CHECK(bump.lab.record_of(*bump.client.at)->action == "tunnel");
+    }
+}
+
+TEST_CASE("bump: tls.client_cert = terminate ends it with the reason") {
+  Bump bump;
+  bump.lab.config().tls.client_cert = config::WhenNotBumpable::terminate;
+  bump.begin_with_a_silent_origin();
+  const tls::testing::RawContext context(tls::testing::Role::server, {.asks_certificate = true},
+                                         house().far.leaf.key, house().far.leaf.chain);
+  tls::testing::RawPeer asks(context);
+  asks.input = bump.origin.at->read(100'000);
+  CHECK(asks.handshake() == 0);
+  CHECK(bump.origin.at->send(asks.output) == asks.output.size());
+  bump.lab.settle();
+  bump.client.at->close();
+  bump.lab.pass_ms(limits::linger_ms + 100);
+  CHECK(bump.reason() == CloseReason::client_cert_required);
+}
+
+TEST_CASE("bump: a hello in records of one byte, of seven, of a hundred is bumped") {
+  for (const size_t fragment : {1u, 7u, 100u}) {
+    CAPTURE(fragment);
+    Bump bump;
+    std::span<const uint8_t> nothing;
+    CHECK(bump.client.engine->handshake(nothing, bump.client.out) == Status::want_input);
+    const auto message = std::span<const uint8_t>(bump.client.out).subspan(5);
+    bump.client.out = hello::testing::in_records(message, fragment);
+    bump.run();
+    CHECK(bump.client.complete);
+    CHECK(bump.client.engine->agreed().alpn == "http/1.1");
+    bump.talk();
+    CHECK(bump.end() == CloseReason::finished);
+  }
+}
+
+TEST_CASE(
+    "bump: a client that ends without close_notify: what the origin is told depends on where that was") {
+  struct Case {
+    const char* about;
+    std::string_view sni;
+    std::string_view request;
+    std::string_view response;
+    bool cut_request;
+    CloseReason reason;
+  };
+  constexpr std::string_view switching =
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+  const std::array<Case, 5> cases = {{
+      {"between requests", "www.example.test", "GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n",
+       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, CloseReason::finished},
+      {"in a head", "www.example.test", "GET / HTTP/1.1\r\nHost: www.exa", "", true,
+       CloseReason::client_truncated},
+      {"in a body of known length", "www.example.test",
+       "POST / HTTP/1.1\r\nHost: www.example.test\r\nContent-Length: 10\r\n\r\n12345", "", true,
+       CloseReason::client_truncated},
+      {"behind an upgrade", "www.example.test",
+       "GET / HTTP/1.1\r\nHost: www.example.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+       switching, true, CloseReason::client_left},
+      {"where nothing is inspected", "raw.test", "some bytes", "others", true, CloseReason::client_truncated},
+  }};
+  for (const Case& one : cases) {
+    CAPTURE(one.about);
+    Bump bump(one.sni);
+    bump.run();
+    bump.client.write(one.request);
+    bump.run();
+    if (!one.response.empty()) bump.origin.write(one.response);
+    bump.run();
+    bump.client.at->close();
+    bump.run();
+    CHECK(bump.origin.closed == !one.cut_request);  // close_notify
+    bump.origin.at->close();
+    bump.lab.pass_ms(limits::linger_ms + 100);
+    CHECK(bump.reason() == one.reason);
+  }
 }
 
 }  // namespace sluice::sim
