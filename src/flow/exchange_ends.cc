@@ -78,8 +78,9 @@ Next say_goodbye(const View& at, CloseReason reason, std::string_view answer) {
 
 Next cut_off(const View& at, CloseReason reason) {
   int sys_errno = 0;
-  if (reason == CloseReason::origin_truncated) (void)at.pair.client.flush(sys_errno);
-  return close(at.session, reason, reason == CloseReason::origin_truncated ? Farewell::reset_after_delivery : Farewell::reset);
+  const bool by_origin = reason == CloseReason::origin_truncated;
+  (void)(by_origin ? at.pair.client : at.pair.origin).flush(sys_errno);  // what came before
+  return close(at.session, reason, by_origin ? Farewell::reset_after_delivery : Farewell::reset);
 }
 
 namespace {
@@ -88,13 +89,6 @@ namespace {
 bool has_refused_certificate(const View& at) {
   if (at.session.bumped == nullptr || at.state.client_has_spoken || at.pair.client.engine()->agreed().resumed) return false;
   return at.world.kernel.now_us() - at.state.begun_us < limits::refusal_ms * 1000ull;
-}
-
-/// Behind an upgrade, without close_notify: the origin gets what was said, and then an end without close_notify as well.
-Next client_left(const View& at) {
-  int sys_errno = 0;
-  const bool said_all = at.pair.origin.flush(sys_errno) == Channel::Flush::done;
-  return close(at.session, CloseReason::client_left, said_all ? Farewell::in_order : Farewell::reset);
 }
 
 }  // namespace
@@ -123,7 +117,7 @@ Next client_ended(const View& at, bool clean) {
     case http::Ending::raw:
       // Browsers leave a WebSocket that its origin has ended without a close_notify of their own.
       if (!clean && state.origin_ended) return close(at.session, CloseReason::finished, Farewell::reset_after_delivery);
-      if (!clean) return client_left(at);
+      if (!clean) return cut_off(at, CloseReason::client_left);
       at.pair.origin.end_writing();
       return Next::go;
     case http::Ending::idle:
