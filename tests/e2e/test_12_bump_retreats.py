@@ -321,7 +321,7 @@ def test_S14_garbage_in_the_clients_handshake(bump, site, visit, pki, version):
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_S6_a_client_that_goes_during_the_origins_handshake(bump, silent, connect, version, how):
     """It is noticed at once, not at the origin's time limit. It has seen nothing of us, so it has refused nothing."""
-    daemon = bump(limits={"connect_timeout": "10min"})
+    daemon = bump(limits={"connect_timeout": "5m"})
     endings = []
     origin = silent(version, lambda peer: endings.append(peer.ending()[0]))
     client = connect(version, origin.address)
