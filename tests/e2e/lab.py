@@ -870,6 +870,7 @@ class Lab:
                           f"  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2;\n"
                           f"  fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;\n"
                           f"  ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;\n"
+                          f"  ssl_early_data on;\n"
                           + "".join(servers) + "}\n")
         with open(folder / "stderr", "wb") as errors:
             nginx = self.origin.popen("setpriv", "--pdeathsig", "TERM", "nginx", "-p", folder, "-c", config, stderr=errors)
