@@ -517,12 +517,14 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
     advise_of_shadows(table, comparison, problems);
     advise_of_contradictions(table, rules, problems);
     advise_of_methods(table, rules, problems);
-    if (kind == rules::TableKind::tls) {
-      advise_of_ports(gateway.tls_ports, "gateway.tls_ports", table, rules, problems);
-      continue;
+    const bool is_tls = kind == rules::TableKind::tls;
+    // An explicit client may ask for any port.
+    if (config.explicit_proxy.listen.empty()) {
+      const bool tls_only = is_tls || gateway.http_ports.empty();
+      advise_of_ports(is_tls ? gateway.tls_ports : all_ports, tls_only ? "gateway.tls_ports" : "gateway.tls_ports or http_ports",
+                      table, rules, problems);
     }
-    advise_of_ports(all_ports, gateway.http_ports.empty() ? "gateway.tls_ports" : "gateway.tls_ports or http_ports", table,
-                    rules, problems);
+    if (is_tls) continue;
     advise_of_tunnels(config, table, rules, problems);
     advise_of_messages(config, table, comparison, rules, problems);
   }

@@ -102,6 +102,8 @@ TEST_CASE("S28: ports that are not redirected, names without SNI, empty lists") 
   CHECK(warnings("[[access.rules]]\nname = \"p\"\nwhen = { port = [80, \"8000-8100\"] }\n")
             .find("3:10: warning: rule \"p\" can never match: none of its ports") != std::string::npos);
   CHECK(warnings("[[access.rules]]\nwhen = { port = \"400-500\" }\n").empty());
+  CHECK(warnings("[explicit]\nlisten = [\"192.0.2.1:3128\"]\n[[access.rules]]\nwhen = { port = 25 }\n[[tls.rules]]\n"
+                 "when = { port = 22 }\naction = \"tunnel\"\n").empty());
   CHECK(warnings("[[access.rules]]\nname = \"n\"\nwhen = { sni = \"absent\", host = \"a.example\" }\n")
             .find("3:10: warning: rule \"n\": without SNI") != std::string::npos);
   CHECK(warnings("[[access.rules]]\nwhen = { sni = \"absent\", host = \"192.0.2.1\" }\n").empty());
