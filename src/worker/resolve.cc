@@ -8,11 +8,10 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <memory>
 
-#include "io/socket.h"
+#include "worker/ares.h"
 
 namespace sluice::worker {
 namespace {
@@ -26,13 +25,8 @@ void on_answer(void* owner, int status, int /*timeouts*/, ares_addrinfo* found) 
   auto& answer = *static_cast<Answer*>(owner);
   answer.done = true;
   if (status != ARES_SUCCESS || found == nullptr) return;
-  for (const ares_addrinfo_node* node = found->nodes; node != nullptr; node = node->ai_next) {
-    if (node->ai_addrlen > static_cast<ares_socklen_t>(sizeof(sockaddr_storage))) continue;
-    io::SocketAddress address;
-    std::memcpy(address.get(), node->ai_addr, node->ai_addrlen);
-    address.length = static_cast<socklen_t>(node->ai_addrlen);
-    answer.addresses.push_back(io::to_endpoint(address).address);
-  }
+  for (const ares_addrinfo_node* node = found->nodes; node != nullptr; node = node->ai_next)
+    if (const auto address = address_of(*node)) answer.addresses.push_back(*address);
   ares_freeaddrinfo(found);
 }
 
@@ -44,11 +38,6 @@ void on_socket_state(void* owner, ares_socket_t fd, int readable, int writable) 
     sockets.erase(fd);
   else
     sockets[fd] = static_cast<short>((readable != 0 ? POLLIN : 0) | (writable != 0 ? POLLOUT : 0));
-}
-
-int on_socket_made(ares_socket_t fd, int /*type*/, void* owner) {
-  const uint32_t mark = *static_cast<const uint32_t*>(owner);
-  return mark == 0 || ::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 ? 0 : -1;
 }
 
 int64_t monotonic_ms() {
@@ -91,7 +80,7 @@ std::vector<IpAddress> resolve(const std::string& host, uint32_t mark, int wake_
   if (ares_init_options(&channel, &options, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) !=
       ARES_SUCCESS)
     return {};
-  ares_set_socket_configure_callback(channel, on_socket_made, &mark);
+  ares_set_socket_configure_callback(channel, mark_socket, &mark);
   ares_addrinfo_hints hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;

@@ -12,11 +12,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "base/limits.h"
-#include "io/socket.h"
+#include "worker/ares.h"
 
 namespace sluice::worker {
 namespace {
@@ -28,11 +27,6 @@ int64_t monotonic_s() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec;
-}
-
-int on_socket_made(ares_socket_t fd, int /*type*/, void* owner) {
-  const uint32_t mark = *static_cast<const uint32_t*>(owner);
-  return mark == 0 || ::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 ? 0 : -1;
 }
 
 }  // namespace
@@ -93,7 +87,7 @@ bool Resolver::Loop::open_channel() {
     channel_ = nullptr;
     return false;
   }
-  ares_set_socket_configure_callback(channel_, on_socket_made, &mark_);
+  ares_set_socket_configure_callback(channel_, mark_socket, &mark_);
   opened_s_ = monotonic_s();
   return true;
 }
@@ -139,11 +133,9 @@ void Resolver::Loop::on_answer(void* owner, int status, int /*timeouts*/, ares_a
   if (status == ARES_SUCCESS && found != nullptr) {
     int64_t shortest_s = limits::resolver_ttl_max_s;
     for (const ares_addrinfo_node* node = found->nodes; node != nullptr; node = node->ai_next) {
-      if (node->ai_addrlen > static_cast<ares_socklen_t>(sizeof(sockaddr_storage))) continue;
-      io::SocketAddress address;
-      std::memcpy(address.get(), node->ai_addr, node->ai_addrlen);
-      address.length = static_cast<socklen_t>(node->ai_addrlen);
-      if (addresses.size() < limits::dial_addresses_max) addresses.push_back(io::to_endpoint(address).address);
+      const auto address = address_of(*node);
+      if (!address) continue;
+      if (addresses.size() < limits::dial_addresses_max) addresses.push_back(*address);
       shortest_s = std::min<int64_t>(shortest_s, node->ai_ttl);
     }
     if (!addresses.empty()) ttl_s = std::max<int64_t>(shortest_s, limits::resolver_ttl_min_s);
