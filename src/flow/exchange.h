@@ -125,7 +125,8 @@ class Outlet {
 
   [[nodiscard]] std::string& text() { return gathered_; }
   [[nodiscard]] bool bytes(std::span<const uint8_t> bytes) {
-    if (gathered_.size() + bytes.size() <= limits::gathered_plain_bytes) {
+    const bool alone = gathered_.empty() && bytes.size() >= limits::gathered_plain_bytes / 4;
+    if (!alone && gathered_.size() + bytes.size() <= limits::gathered_plain_bytes) {
       gathered_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
       return true;
     }
