@@ -45,6 +45,10 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now
 endif
 # wolfSSL calls sluice_random_block (src/tls/random.cc), which the linker would not look for in libsluice.a by itself.
 LDFLAGS += -pthread $(SANFLAGS) -L$(DEPS)/lib -Wl,-u,sluice_random_block
+# wolfCrypt's calls of its AES-GCM come to src/tls/aes_gcm.cc first, which is faster where the CPU has wider instructions.
+ifeq ($(shell uname -m),x86_64)
+LDFLAGS += -Wl,-u,__wrap_AES_GCM_encrypt_avx2,--wrap=AES_GCM_encrypt_avx2,--wrap=AES_GCM_decrypt_avx2
+endif
 LDLIBS += -luring -lwolfssl -lllhttp -lfmt -lre2 -lpcap -lcares -lcrypt -lidn2 -lz -lbrotlidec -lzstd -lm
 
 SRC := $(shell find src -name '*.cc' | sort)

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tls/aes_gcm.h"
+
 namespace sluice::tls {
 
 std::string library_version() { return wolfSSL_lib_version(); }
@@ -62,6 +64,10 @@ std::string accelerations() {
   instruction(has_aesni, __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"), "AES-NI");
   instruction(has_avx, __builtin_cpu_supports("avx"), "AVX");
   instruction(has_avx, __builtin_cpu_supports("avx2"), "AVX2");
+  // Ours, see tls/aes_gcm.h; wolfSSL asks for it where it would use AVX2.
+  const GcmCode* const gcm = gcm_code();
+  const std::string vaes = gcm == nullptr ? "VAES" : fmt::format("VAES ({} bits)", gcm->name);
+  instruction(has_aesni && has_avx, gcm != nullptr, vaes);
   instruction(has_sp, true, "SP assembly (RSA, ECC)");
 #elif defined(__aarch64__)
 #if defined(WOLFSSL_ARMASM)
