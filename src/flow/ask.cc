@@ -1,8 +1,9 @@
-// Step ask: a client that is configured for a proxy says what it wants. Its first request is read, its password checked if
-// [explicit] wants one, the name resolved; then the rules are asked with all that is known (decide).
+// Step ask: a client that is configured for a proxy says what it wants. Its request is read, its password checked if [explicit]
+// wants one; then the rules are asked with all that is known.
 //
 // CONNECT: the connect event (S23, S24) comes before anything is dialled, and `200` only after it allows. What follows is
-// what a redirected connection has from its first byte. A request in absolute form is plain HTTP.
+// what a redirected connection has from its first byte. A request in absolute form is plain HTTP: step exchange judges it, has
+// it dialled, and comes back here for the next one, which may be for another host, or a CONNECT.
 
 #include <algorithm>
 #include <cerrno>
@@ -15,8 +16,8 @@
 namespace sluice::flow {
 
 struct Asking {
-  enum class Stage : uint8_t { reading, checking_password, resolving };
-  Stage stage = Stage::reading;
+  enum class Stage : uint8_t { idle, reading, checking_password };
+  Stage stage = Stage::reading;  // idle: nothing has come of the request behind the last
   http::RequestReader reader;
 };
 
@@ -50,13 +51,7 @@ http::Audience audience(Session& session) {
   return audience;
 }
 
-Next enter(Session& session) {
-  World& world = *session.world;
-  session.room.emplace<AskRoom>().asking.reset(new Asking);
-  world.timers.start(session.timer, session.accepted_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
-  world.kernel.receive_at_once(session.up, session.client_fd);
-  return Next::wait;
-}
+uint64_t hello_timeout_us(const Session& session) { return session.ruling->config->limits.hello_timeout_ms * 1000ull; }
 
 Next refuse(Session& session, http::Refusal refusal) {
   ++session.world->counters.requests_refused;
@@ -107,11 +102,31 @@ std::optional<std::pair<std::string, std::string>> credentials_of(const http::Re
   return std::pair(plain->substr(0, colon), plain->substr(colon + 1));
 }
 
-Next resolve(Session& session);
+/// The rules' turn. What they forbid by its name is not even asked of the name server.
+Next judge(Session& session) {
+  Asked& asked = *session.asked;
+  io::TimerWheel::stop(session.timer);
+  session.about.destination = {IpAddress{}, asked.port};
+  if (const auto address = IpAddress::parse(asked.host)) {
+    session.about.destination.address = *address;
+    asked.is_resolved = true;
+  }
+  session.is_http = session.speaks_http = session.peeked = !asked.is_connect;
+  session.decision = {};
+  if (asked.is_connect) {
+    session.step = Step::resolve;
+    return asked.is_resolved ? Next::go : refuse_by_name(session);
+  }
+  session.step = Step::exchange;  // which reads the bytes again
+  return Next::go;
+}
 
 Next check_who(Session& session) {
   const auto& users = session.ruling->config->explicit_proxy.users;
-  if (users == nullptr) return resolve(session);
+  if (users == nullptr) return judge(session);
+  const std::string_view proof = asking_of(session).reader.head().headers.find("Proxy-Authorization").value_or("");
+  if (!session.asked->user.empty() && proof == session.asked->proof) return judge(session);
+  session.asked->proof = proof;
   const auto credentials = credentials_of(asking_of(session).reader.head());
   if (!credentials) return ask_who(session);
   const auto user = users->find(credentials->first);
@@ -125,54 +140,9 @@ Next check_who(Session& session) {
 }
 
 Next on_password(Session& session) {
-  if (session.asked->password_is_right) return resolve(session);
+  if (session.asked->password_is_right) return judge(session);
   session.asked->user.clear();
   return ask_who(session);
-}
-
-// --- where to --------------------------------------------------------------------------------------------------------
-
-/// Nothing that is the gateway's own, or next to it by accident: what its firewall keeps from its clients must not be within
-/// reach through it.
-bool may_dial(Session& session, const IpAddress& address) {
-  if (address.is_unspecified() || address.is_multicast()) return false;
-  if (session.ruling->config->explicit_proxy.local_destinations) return true;
-  return !address.is_loopback() && !address.is_link_local() && !session.world->kernel.is_own(address);
-}
-
-Next decide_with(Session& session, std::vector<Endpoint> addresses) {
-  session.asked->addresses = std::move(addresses);
-  session.about.destination = session.asked->addresses.empty() ? Endpoint{IpAddress{}, session.asked->port}
-                                                               : session.asked->addresses.front();
-  io::TimerWheel::stop(session.timer);
-  session.step = session.asked->is_connect ? Step::decide : Step::connect;
-  if (!session.asked->is_connect && session.asked->addresses.empty())
-    return answer_in_words(session, 502, "There is no such host.", CloseReason::origin_unresolved);
-  return Next::go;
-}
-
-Next on_addresses(Session& session) {
-  std::vector<Endpoint> addresses = session.asked->addresses;
-  const bool has_some = !addresses.empty();
-  std::erase_if(addresses, [&](const Endpoint& endpoint) { return !may_dial(session, endpoint.address); });
-  if (has_some && addresses.empty())
-    return answer_in_words(session, 403, "This proxy does not connect to the gateway itself.", CloseReason::local_destination);
-  return decide_with(session, std::move(addresses));
-}
-
-/// A rule may name a destination, so the name's addresses are needed before the rules have their say.
-Next resolve(Session& session) {
-  Asked& asked = *session.asked;
-  if (const auto address = IpAddress::parse(asked.host)) {
-    asked.addresses = {{*address, asked.port}};
-    return on_addresses(session);
-  }
-  // What the rules forbid by its name is not even asked of the name server.
-  if (asked.is_connect)
-    if (const Next next = refuse_by_name(session); next != Next::go) return next;
-  asking_of(session).stage = Asking::Stage::resolving;
-  if (session.world->lookups->resolve(session, asked.host, asked.port)) return Next::wait;
-  return answer_in_words(session, 503, "Too many names are being looked up. Try again later.", CloseReason::overload);
 }
 
 // --- what it asks ----------------------------------------------------------------------------------------------------
@@ -187,11 +157,10 @@ bool has_come_by(const Session& session, const http::RequestHead& head) {
 Next on_head(Session& session, size_t behind_head) {
   Asked& asked = *session.asked;
   const http::RequestHead& head = asking_of(session).reader.head();
-  if (const auto agent = head.headers.find("User-Agent")) {
-    asked.has_user_agent = true;
-    asked.user_agent = agent->substr(0, limits::user_agent_bytes_max);
-  }
+  asked.user_agent = head.headers.find("User-Agent").value_or("").substr(0, limits::user_agent_bytes_max);
   asked.is_connect = head.is_connect();
+  asked.is_resolved = false;
+  asked.addresses = {};
   asked.host = head.host();
   asked.port = head.port;
   if (has_come_by(session, head))
@@ -201,9 +170,7 @@ Next on_head(Session& session, size_t behind_head) {
       return answer_in_words(session, 400, "This is the port of a proxy: a browser must be configured for it.", CloseReason::request_refused);
     if (head.scheme != http::Scheme::http)
       return answer_in_words(session, 501, "This proxy passes on http:// requests, and CONNECT for everything else.", CloseReason::request_refused);
-    // The bytes are read again by exchange, which judges the request itself.
     if (asked.port == 0) asked.port = 80;
-    session.is_http = session.speaks_http = session.peeked = true;
     return check_who(session);
   }
   // What came behind the head is the first of what is to be tunnelled.
@@ -233,36 +200,55 @@ Next on_received(Session& session, const Answer& answer) {
   World& world = *session.world;
   if (answer.result > 0) {
     const auto bytes = world.kernel.received(answer.result, answer.flags);
+    Asking& asking = asking_of(session);
+    if (asking.stage == Asking::Stage::idle) {
+      asking.stage = Asking::Stage::reading;
+      world.timers.start(session.timer, world.kernel.now_us() + hello_timeout_us(session));
+    }
     const bool kept = keep_for_replay(session, bytes);
     const Next next = kept ? read(session, bytes) : close(session, CloseReason::overload, Farewell::reset, "relay_memory");
     world.kernel.release(answer.flags);
     return next;
   }
   switch (-answer.result) {
-    case 0: return close(session, CloseReason::client_closed_early, Farewell::in_order);
+    case 0:
+      if (asking_of(session).stage == Asking::Stage::idle) return close(session, CloseReason::finished, Farewell::in_order);
+      return close(session, CloseReason::client_closed_early, Farewell::in_order);
     case ENOBUFS:
     case EINTR: return wait_for_bytes(session);
     default: return peer_failed(session, Side::client, -answer.result);
   }
 }
 
-Next on_looked_up(Session& session) {
-  switch (asking_of(session).stage) {
-    case Asking::Stage::checking_password: return on_password(session);
-    case Asking::Stage::resolving: return on_addresses(session);
-    case Asking::Stage::reading: break;
-  }
-  return close(session, CloseReason::gateway_error, Farewell::reset);
-}
-
-/// Of the request, the password and the name together: hello_timeout.
+/// Of the request and the password together: hello_timeout.
 Next on_timer(Session& session) {
   switch (asking_of(session).stage) {
+    case Asking::Stage::idle: return close(session, CloseReason::idle_timeout, Farewell::in_order);
     case Asking::Stage::reading: return close(session, CloseReason::hello_timeout, Farewell::reset);
     case Asking::Stage::checking_password: return answer_in_words(session, 503, "The gateway is too busy to check passwords.", CloseReason::overload);
-    case Asking::Stage::resolving: return decide_with(session, {});
   }
   return Next::close;
+}
+
+Next enter(Session& session) {
+  World& world = *session.world;
+  Asked& asked = *session.asked;
+  session.room.emplace<AskRoom>().asking.reset(new Asking);
+  if (!asked.has_asked_before) {
+    asked.has_asked_before = true;
+    world.timers.start(session.timer, session.accepted_us + hello_timeout_us(session));
+    world.kernel.receive_at_once(session.up, session.client_fd);
+    return Next::wait;
+  }
+  // The request before this one has been dealt with; some of this one may have come behind it.
+  const uint64_t now_us = world.kernel.now_us();
+  if (!session.replay.empty()) {
+    world.timers.start(session.timer, now_us + hello_timeout_us(session));
+    return read(session, session.replay);
+  }
+  asking_of(session).stage = Asking::Stage::idle;
+  world.timers.start(session.timer, now_us + quiet_limit_us(session, false));
+  return wait_for_bytes(session);
 }
 
 }  // namespace
@@ -292,7 +278,7 @@ Next ask(Session& session, const Answer* answer) {
   if (answer == nullptr) return enter(session);
   switch (answer->from) {
     case Answer::From::up: return on_received(session, *answer);
-    case Answer::From::looked_up: return on_looked_up(session);
+    case Answer::From::looked_up: return on_password(session);
     case Answer::From::timer: return on_timer(session);
     case Answer::From::down:
     case Answer::From::dial:

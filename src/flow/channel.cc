@@ -51,6 +51,7 @@ void Channel::end_writing() {
 }
 
 Channel::Flush Channel::flush(int& sys_errno) {
+  if (fd_ < 0) return Flush::done;
   blocked_ = false;
   while (out_sent_ < out_.size()) {
     const ssize_t sent = world_->kernel.send_now(fd_, std::span<const uint8_t>(out_).subspan(out_sent_));

@@ -25,6 +25,8 @@ class Channel {
 
   [[nodiscard]] Side side() const { return side_; }
   [[nodiscard]] int fd() const { return fd_; }
+  /// Created with fd -1, it keeps what is written until it has a socket.
+  void open(int fd) { fd_ = fd; }
 
   // --- TLS ---
   void secure(tls::OriginEngine engine) { engine_.emplace<tls::OriginEngine>(std::move(engine)); }
@@ -42,7 +44,7 @@ class Channel {
   [[nodiscard]] bool has_ended_writing() const { return ending_; }
 
   enum class Flush : uint8_t { done, blocked, failed, no_memory };
-  /// Sends what the socket takes. blocked: wait for POLLOUT. failed: `sys_errno` is set. no_memory: what
+  /// Sends what the socket takes. done: also when there is no socket yet. blocked: wait for POLLOUT. failed: `sys_errno` is set. no_memory: what
   /// waited is gone.
   [[nodiscard]] Flush flush(int& sys_errno);
   [[nodiscard]] bool is_blocked() const { return blocked_; }

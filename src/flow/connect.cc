@@ -43,7 +43,7 @@ Next enter(Session& session) {
   io::OriginSocket options;
   options.v6 = !session.about.destination.address.is_v4();
   options.mark = config.gateway.own_mark;
-  options.speaks_first = !session.replay.empty();  // these bytes, or what stands for them
+  options.speaks_first = !session.replay.empty() || session.parked != nullptr;  // these bytes, or what stands for them
   if (config.gateway.client_source == config::ClientSource::client) options.source = &session.about.client.address;
   const int fd = world.kernel.origin_socket(options);
   if (fd < 0) return failed(session, -fd);

@@ -95,7 +95,7 @@ Next at_http_connect(Session& session) {
 
 /// S8's sister for plain HTTP: http.non_http.
 Next at_http_bytes(Session& session) {
-  if (session.speaks_http) return take_road(session, Step::connect);
+  if (session.speaks_http) return take_road(session, Step::exchange);
   if (session.ruling->config->http.non_http == config::NonHttp::terminate)
     return close(session, CloseReason::non_http, Farewell::reset);
   rules::Facts facts = connect_facts(session);
@@ -249,10 +249,8 @@ Next without_hello(Session& session) {
 }  // namespace
 
 Next refuse_by_name(Session& session) {
-  session.about.destination = {IpAddress{}, session.asked->port};
   session.is_http = is_http_port(session);
-  rules::Facts facts = connect_facts(session);
-  facts.destination_known = Known::not_yet;
+  const rules::Facts facts = connect_facts(session);
   rules::Judge& judge = session.ruling->judge;
   session.decision = session.is_http ? judge.http_connect(facts) : judge.connect(facts);
   return forbids(session.decision) && !has_https_page(session) ? end_forbidden(session) : Next::go;
@@ -266,6 +264,7 @@ rules::Facts connect_facts(Session& session) {
   facts.destination = session.about.destination;
   if (const Asked* asked = session.asked.get()) {
     facts.mode = rules::Mode::explicit_proxy;
+    if (!asked->is_resolved) facts.destination_known = Known::not_yet;
     facts.host_known = Known::yes;
     facts.host = asked->host;
     facts.user_known = facts.user_agent_known = Known::yes;

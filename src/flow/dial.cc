@@ -45,6 +45,7 @@ void start_timer(Session& session, const DialRoom& room) {
 Next failed(Session& session, int sys_errno) {
   const Failure failure = failure_of(sys_errno);
   session.detail = errno_name(sys_errno);
+  if (session.parked != nullptr) return exchange_without_origin(session, failure.status, failure.sentence, failure.reason);
   if (!session.asked->established)
     return answer_in_words(session, failure.status, failure.sentence, failure.reason);
   return close(session, failure.reason, Farewell::reset, errno_name(sys_errno));
@@ -80,7 +81,7 @@ Next follow(Session& session, Dialer::State state) {
 Next enter(Session& session) {
   World& world = *session.world;
   const uint64_t now_us = world.kernel.now_us();
-  const bool speaks_first = session.asked->established && !session.replay.empty();
+  const bool speaks_first = (session.asked->established && !session.replay.empty()) || session.parked != nullptr;
   auto& room = session.room.emplace<DialRoom>();
   room.dialer = std::make_unique<Dialer>(session, session.asked->addresses, speaks_first);
   room.begun_us = now_us;

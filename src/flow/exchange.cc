@@ -7,8 +7,6 @@
 
 #include <poll.h>
 
-#include <poll.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -37,7 +35,7 @@ Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain
   if (at.state.mode == Exchange::Mode::raw)
     return (up ? at.pair.origin : at.pair.client).write(plain) ? Next::go : out_of_memory(at.session);
   if (!up) return read_responses(at, plain);
-  if (at.state.held.empty() && !at.state.undecided) return read_requests(at, plain);
+  if (at.state.held.empty() && !at.state.undecided && at.state.unjudged == nullptr && !is_read(at.state)) return read_requests(at, plain);
   return hold(at, plain) ? Next::go : out_of_room(at.session);
 }
 
@@ -136,7 +134,7 @@ Next flush(const View& at, Channel& channel) {
 /// Requests that had to wait may go on, once a response has ended or an upgrade is decided; and the end behind them.
 Next resume_held(const View& at) {
   Exchange& state = at.state;
-  if (state.undecided || (state.answer != nullptr && state.answer->heard)) return Next::go;
+  if (state.undecided || state.unjudged != nullptr || is_read(state) || (state.answer != nullptr && state.answer->heard)) return Next::go;
   if (!state.held.empty() && state.outstanding.size() < limits::http_pipelined_max) {
     const std::vector<uint8_t> held = take_held(at);
     if (const Next next = read_requests(at, held); next != Next::go) return next;
@@ -188,6 +186,55 @@ void give_back_readers(Exchange& state) {
   if (codec.responses.is_idle() || codec.responses.finish() == http::Ending::raw) codec.responses.release();
 }
 
+/// Nobody is dialled before a request may pass, or its verdict waits for the address.
+bool wants_origin(const View& at) {
+  return at.session.origin_fd < 0 && !at.state.closing && (at.pair.origin.has_output() || at.state.unjudged != nullptr);
+}
+
+/// What is said to the client is with it, and nothing of what this step has asked of the kernel is unanswered. False: wait.
+bool is_at_rest(const View& at) {
+  bool rests = !at.pair.client.is_blocked();
+  // Nothing is read from the client now (see settle), and what the origin says no longer matters.
+  for (io::Op* const op : {&at.session.up, &at.session.down, &at.pair.origin_write}) {
+    if (op->in_flight) at.world.kernel.cancel(*op);
+    rests = rests && !op->in_flight;
+  }
+  return rests && !at.pair.client_write.in_flight;
+}
+
+Next fetch_origin(const View& at) {
+  Session& session = at.session;
+  if (!is_at_rest(at)) {
+    start_timer(at);
+    return Next::wait;
+  }
+  session.step = session.asked != nullptr && session.asked->addresses.empty() ? Step::resolve : Step::connect;
+  session.parked = std::make_unique<ExchangeRoom>(std::move(std::get<ExchangeRoom>(session.room)));
+  session.room.emplace<std::monostate>();
+  return Next::go;
+}
+
+/// The one request of this exchange has been answered: the next is step ask's.
+bool is_dealt_with(Exchange& state) {
+  return is_read(state) && state.outstanding.empty() && state.answer == nullptr && !state.closing && !state.client_ended;
+}
+
+Next return_to_ask(const View& at) {
+  Session& session = at.session;
+  at.state.is_leaving = true;
+  if (!is_at_rest(at)) {
+    start_timer(at);
+    return Next::wait;
+  }
+  session.asked->bytes_up += at.pair.origin.sent_bytes();
+  session.asked->bytes_down += at.pair.client.sent_bytes();
+  session.replay = std::exchange(at.state.held, {});  // counted as before
+  if (session.origin_fd >= 0) at.world.kernel.close(std::exchange(session.origin_fd, -1));
+  session.room.emplace<std::monostate>();
+  session.step = Step::ask;
+  return Next::go;
+}
+
 /// After every event: send, see whether it is over, and ask for what comes next.
 Next settle(const View& at) {
   Exchange& state = at.state;
@@ -198,6 +245,8 @@ Next settle(const View& at) {
     if (at.session.origin_fd >= 0) at.pair.origin.end_writing();
   }
   if (const Next next = flush(at, at.pair.client); next != Next::go) return next;
+  if (wants_origin(at)) return fetch_origin(at);
+  if (is_dealt_with(state)) return return_to_ask(at);
   // Behind our last word to the client nothing that the origin does matters, and it must not cut that word off.
   if ((!state.closing || state.closing_both) && state.origin_errno == 0)
     if (const Next next = flush(at, at.pair.origin); next != Next::go) return next;
@@ -210,7 +259,7 @@ Next settle(const View& at) {
 
   const bool origin_full = at.pair.origin.is_blocked() || state.origin_errno != 0;
   const bool client_full = at.pair.client.is_blocked();
-  const bool client_waits = state.client_waits() || (state.client_is_done && state.codec().requests.is_idle());
+  const bool client_waits = state.client_waits() || is_read(state) || (state.client_is_done && state.codec().requests.is_idle());
   // A client may send all of its request before it reads what is answered meanwhile. But what reading it makes us say to it
   // (an answer of ours, key updates) must not pile up without end.
   const bool client_owes_reading = client_full && (!(state.request_is_open || state.content_up != nullptr || state.mode == Exchange::Mode::raw ||
@@ -218,7 +267,7 @@ Next settle(const View& at) {
                                                    at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
   if (!state.client_ended && !origin_full && !client_owes_reading && !client_waits && !at.session.up.in_flight)
     at.world.kernel.receive(at.session.up, at.session.client_fd);
-  if (state.mode != Exchange::Mode::page && !state.origin_ended && !client_full && !at.session.down.in_flight)
+  if (at.session.origin_fd >= 0 && !state.origin_ended && !client_full && !at.session.down.in_flight)
     at.world.kernel.receive(at.session.down, at.session.origin_fd);
   give_back_readers(state);
   return Next::wait;
@@ -244,7 +293,7 @@ Next receive_failed(const View& at, const Channel& from, int sys_errno) {
 /// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.
 Next drain(const View& at, Channel& from, Channel& to) {
   for (uint64_t turn = 0; turn < limits::relay_turn_bytes;) {
-    if (to.side() == Side::origin && at.state.origin_errno != 0) return Next::go;
+    if (to.side() == Side::origin && (to.fd() < 0 || at.state.origin_errno != 0)) return Next::go;
     if (const Next next = flush(at, to); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
     const bool waits = from.side() == Side::client && at.state.client_waits();
@@ -264,7 +313,11 @@ Next drain(const View& at, Channel& from, Channel& to) {
 }
 
 Next on_received(const View& at, Channel& from, Channel& to, const Answer& answer) {
-  if (answer.result == -ENOBUFS || answer.result == -EINTR || answer.result == -EAGAIN) return settle(at);
+  if (answer.result == -ENOBUFS || answer.result == -EINTR || answer.result == -EAGAIN || answer.result == -ECANCELED) return settle(at);
+  if (at.state.is_leaving && from.side() == Side::origin) {
+    at.world.kernel.release(answer.flags);
+    return settle(at);
+  }
   if (answer.result < 0) {
     const Next next = receive_failed(at, from, -answer.result);
     return next == Next::go ? settle(at) : next;
@@ -290,17 +343,42 @@ Next enter(const View& at, std::span<const uint8_t> client_wire, std::span<const
   return settle(at);
 }
 
+View unpark(Session& session) {
+  session.room.emplace<ExchangeRoom>(std::move(*session.parked));
+  session.parked.reset();
+  session.step = Step::exchange;
+  return view_of(session);
+}
+
+/// The origin that was wanted is there.
+Next on_origin(Session& session) {
+  const View at = unpark(session);
+  at.pair.origin.open(session.origin_fd);
+  session.active_us = at.state.begun_us = at.world.kernel.now_us();
+  at.state.kept_alive = session.ruling->config->limits.keepalive_ms == 0;
+  if (at.state.unjudged != nullptr)
+    if (const Next next = judge_unjudged(at); next != Next::go) return next;
+  return settle(at);
+}
+
 }  // namespace
 }  // namespace exchanging
 
 using exchanging::View;
 using exchanging::view_of;
 
+Next exchange_without_origin(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason) {
+  const View at = exchanging::unpark(session);
+  const Next next = exchanging::answer_without_origin(at, status, sentence, reason);
+  return next == Next::go ? exchanging::settle(at) : next;
+}
+
 void leave_exchange(Session& session) {
   const View at = view_of(session);
   for (const Exchange::Request& request : at.state.outstanding) exchanging::log(at, request);
   if (at.state.answer != nullptr) exchanging::log(at, at.state.answer->request);
   if (at.state.waiting != nullptr) exchanging::log(at, *at.state.waiting);
+  if (at.state.unjudged != nullptr) exchanging::log(at, *at.state.unjudged);
   exchanging::drop_held(at);
 }
 
@@ -309,6 +387,7 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
   std::unique_ptr<Exchange, ExchangeDeleter> exchange(new Exchange);
   exchange->kept_alive = session.ruling->config->limits.keepalive_ms == 0;
   if (!session.ruling->config->policy->inspects(session.decision.tls_rule)) exchange->mode = Exchange::Mode::raw;
+  exchange->is_single = session.asked != nullptr && !session.asked->is_connect;
   if (!page.empty()) exchange->mode = Exchange::Mode::page;
   if (!page.empty()) exchange->page = std::make_unique<std::string>(std::move(page));
   if (session.decision.action == rules::Action::block) exchange->reason = record::CloseReason::rule_block;
@@ -318,7 +397,8 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
 }
 
 Next exchange(Session& session, const Answer* answer) {
-  // Plain HTTP comes here straight from connect, with the bytes that peek has read.
+  if (answer == nullptr && session.parked != nullptr) return exchanging::on_origin(session);
+  // Plain HTTP comes here without an origin, with the bytes that peek or ask has read.
   if (answer == nullptr) {
     const std::vector<uint8_t> replay = std::exchange(session.replay, {});
     session.world->relay_memory_bytes -= replay.size();

@@ -71,12 +71,16 @@ struct Exchange {
   };
   std::unique_ptr<Answer> answer;     // apart, because an idle connection has none
   std::unique_ptr<std::string> page;  // Mode::page: the sentence
+  std::unique_ptr<Request> unjudged;  // its verdict waits for the origin's address, and it is the next that may be read
   // --- messages whose verdict waits for more of their body ---
   std::unique_ptr<Content> content_up;    // of the request that is being read
   std::unique_ptr<Request> waiting;       // that request, while nothing of it has been passed on
   std::unique_ptr<Content> content_down;  // of the response that is being read
   bool owes_continue = false;             // the waiting request's client waits for 100 (Continue), which we have to say
   bool replaced = false;  // the response that is being read has been replaced by ours: its body is thrown away
+  bool is_single = false;   // an explicit client's request in clear: what comes behind it is step ask's
+  bool has_asked = false;   // a request's head has been read
+  bool is_leaving = false;  // back to ask, once nothing is in flight
   bool client_ended = false;
   bool origin_ended = false;
   bool request_is_open = false;  // its head has been passed on, its end has not come
@@ -95,7 +99,7 @@ struct Exchange {
 
   /// Nothing more is read from the client for now: what it has sent waits for somebody else's turn.
   [[nodiscard]] bool client_waits() const {
-    return undecided || !held.empty() || (answer != nullptr && (answer->heard || !answer->keeps));
+    return undecided || !held.empty() || unjudged != nullptr || (answer != nullptr && (answer->heard || !answer->keeps));
   }
   [[nodiscard]] Codec& codec() {
     if (reading == nullptr) reading = std::make_unique<Codec>();
@@ -167,6 +171,10 @@ void ask_for_readable(http::RequestHead& head, rules::Needs wanted);
 // --- exchange_requests.cc ---
 /// Reads requests out of plain bytes. What must wait for a response is held.
 Next read_requests(const View& at, std::span<const uint8_t> plain);
+/// The unjudged request's origin is there.
+Next judge_unjudged(const View& at);
+/// Whether the request that this exchange is for has been read to its end, if it is for one only.
+[[nodiscard]] bool is_read(Exchange& state);
 
 // --- exchange_responses.cc ---
 Next read_responses(const View& at, std::span<const uint8_t> plain);
@@ -190,8 +198,8 @@ Next answer_verdict(const View& at, const http::RequestHead& head, Exchange::Req
 Next replace_response(const View& at, Outlet& outlet, uint64_t left);
 /// The verdict on a message of which something has been passed on: a reset, so that nobody takes it for whole.
 Next cut_refused(const View& at);
-/// The origin has ended while a request was held back from it.
-Next answer_without_origin(const View& at);
+/// There is no origin, or none any more, for the oldest request that has not been answered.
+Next answer_without_origin(const View& at, uint16_t status, std::string_view sentence, CloseReason reason);
 /// What the request that is being read has sent behind its head, when we answer it.
 void discard_body(const View& at, std::span<const uint8_t> bytes);
 /// That request has been read to its end.

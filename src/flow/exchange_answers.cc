@@ -95,7 +95,7 @@ Next replace_response(const View& at, Outlet& outlet, uint64_t left) {
   const http::ResponseHead& head = state.codec().responses.head();
   Exchange::Request& request = state.outstanding.front();
   const bool body_is_owed = request.waits_for_continue && !state.codec().requests.is_idle();
-  const bool closes = body_is_owed || !request.keeps_alive || !head.keep_alive || head.upgraded ||
+  const bool closes = body_is_owed || !request.keeps_alive || (!head.keep_alive && !state.is_single) || head.upgraded ||
                       left > limits::http_discarded_body_bytes_max;
   http::Audience audience;
   audience.version_minor = request.version_minor;
@@ -178,18 +178,22 @@ Next refuse_response(const View& at, http::Refusal refusal) {
   return say_goodbye(at, CloseReason::response_refused, answer);
 }
 
-Next answer_without_origin(const View& at) {
-  const auto request = std::move(at.state.waiting);
-  at.state.content_up.reset();
+Next answer_without_origin(const View& at, uint16_t status, std::string_view sentence, CloseReason reason) {
+  Exchange& state = at.state;
+  for (auto* const late : {&state.waiting, &state.unjudged})
+    if (const auto request = std::exchange(*late, nullptr); request != nullptr) state.outstanding.push_back(std::move(*request));
+  state.content_up.reset();
+  Exchange::Request& first = state.outstanding.front();
   http::Audience audience;
-  audience.version_minor = request->version_minor;
-  audience.is_head = request->method == "HEAD";
-  request->status = 502;
+  audience.version_minor = first.version_minor;
+  audience.is_head = first.method == "HEAD";
+  first.status = status;
   std::string answer;
-  http::write_page(answer, audience, 502, "The server has closed the connection before it was sent this request.");
-  log(at, *request);
-  at.state.client_is_done = true;
-  return say_goodbye(at, CloseReason::origin_truncated, answer);
+  http::write_page(answer, audience, status, sentence);
+  for (const Exchange::Request& request : state.outstanding) log(at, request);
+  state.outstanding.clear();
+  state.client_is_done = true;
+  return say_goodbye(at, reason, answer);
 }
 
 void discard_body(const View& at, std::span<const uint8_t> bytes) { at.state.answer->request.bytes_up += bytes.size(); }

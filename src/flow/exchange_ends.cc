@@ -154,7 +154,10 @@ Next origin_ended(const View& at, bool clean) {
       return Next::go;
     case http::Ending::complete: return clean ? complete_response(at) : cut_off(at, CloseReason::origin_truncated);
     case http::Ending::idle:
-      if (state.waiting != nullptr) return answer_without_origin(at);
+      if (is_read(state) && state.outstanding.empty()) return Next::go;  // another one is dialled for the next
+      if (state.waiting != nullptr)
+        return answer_without_origin(at, 502, "The server has closed the connection before it was sent this request.",
+                                     CloseReason::origin_truncated);
       return state.answer == nullptr ? say_goodbye(at, CloseReason::finished, {}) : Next::go;
   }
   SLUICE_CHECK(false);

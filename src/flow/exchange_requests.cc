@@ -19,10 +19,8 @@ bool is_directed_here(const View& at, std::string_view host) {
   return leaf != nullptr && tls::covers_name(*leaf, host);
 }
 
-/// An explicit client's request in clear. The next one may be for another host, so it comes on a connection of its own.
-void prepare_for_proxying(const View& at, http::RequestHead& head, Exchange::Request& request) {
-  head.keep_alive = request.keeps_alive = false;
-  at.state.codec().requests.stop_behind_this();
+/// An explicit client's request in clear.
+void prepare_for_proxying(const View& at, http::RequestHead& head) {
   (void)head.headers.remove("Proxy-Authorization");
   head.headers.add("Via", "1." + std::to_string(head.version_minor) + " " + at.world.via);
 }
@@ -35,7 +33,10 @@ Next pass_request(const View& at, Outlet& outlet, Exchange::Request request) {
   head.use_origin_form();
   const rules::Needs wanted = at.session.ruling->config->policy->needs_response_content();
   if (wanted != rules::needs_nothing) ask_for_readable(head, wanted);
+  // The next one may be for another host, so this origin hears no more than one.
+  const bool keeps_alive = std::exchange(head.keep_alive, head.keep_alive && !state.is_single);
   http::write_head(head, outlet.text());
+  head.keep_alive = keeps_alive;
   state.body_up = http::BodyWriter(head.framing, head.content_length);
   if (!head.keep_alive) state.client_is_done = true;
   state.request_is_open = true;
@@ -87,12 +88,29 @@ Next judge_again(const View& at, Outlet& outlet, bool last) {
   return release_held(outlet, state.body_up, *content, true) ? Next::go : out_of_memory(at.session);
 }
 
+/// What becomes of a request whose head alone has been judged.
+Next follow_verdict(const View& at, Outlet& outlet, Exchange::Request request) {
+  Exchange& state = at.state;
+  http::RequestHead& head = state.codec().requests.head();
+  if (request.decision.pending && (request.decision.needs & rules::needs_destination) != 0) {
+    state.unjudged = std::make_unique<Exchange::Request>(std::move(request));
+    return Next::go;
+  }
+  if (request.decision.pending) {
+    hold_request(at, std::move(request));
+    return state.content_up->has_news() ? judge_again(at, outlet, false) : Next::go;
+  }
+  if (refuses(request.decision)) return answer_verdict(at, head, std::move(request));
+  return pass_request(at, outlet, std::move(request));
+}
+
 /// A request's head: judge it, and pass it on, hold it or answer it.
 Next on_request(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
   http::RequestHead& head = state.codec().requests.head();
   Exchange::Request request = describe(at, head);
-  if (const Asked* asked = at.session.asked.get(); asked != nullptr && !asked->is_connect) prepare_for_proxying(at, head, request);
+  state.has_asked = true;
+  if (state.is_single) prepare_for_proxying(at, head);
   if (state.mode == Exchange::Mode::page) return answer_in_page_mode(at, head, std::move(request));
   if (head.is_connect())
     return answer_with_page(at, head, std::move(request), 405, "This is no proxy port.", CloseReason::request_refused);
@@ -100,12 +118,7 @@ Next on_request(const View& at, Outlet& outlet) {
     return answer_with_page(at, head, std::move(request), 421,
                             "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
   request.decision = judge_request(at, nullptr, false);
-  if (request.decision.pending) {
-    hold_request(at, std::move(request));
-    return state.content_up->has_news() ? judge_again(at, outlet, false) : Next::go;
-  }
-  if (refuses(request.decision)) return answer_verdict(at, head, std::move(request));
-  return pass_request(at, outlet, std::move(request));
+  return follow_verdict(at, outlet, std::move(request));
 }
 
 Next on_held_body(const View& at, Outlet& outlet, std::span<const uint8_t> bytes) {
@@ -151,6 +164,22 @@ Next on_end(const View& at, Outlet& outlet) {
 
 }  // namespace
 
+bool is_read(Exchange& state) { return state.is_single && state.has_asked && state.codec().requests.is_idle(); }
+
+Next judge_unjudged(const View& at) {
+  {
+    Outlet outlet(at.world, at.pair.origin);
+    Exchange::Request request = std::move(*at.state.unjudged);
+    at.state.unjudged.reset();
+    request.decision = judge_request(at, nullptr, false);
+    if (const Next next = follow_verdict(at, outlet, std::move(request)); next != Next::go) return next;
+    if (!outlet.finish()) return out_of_memory(at.session);
+  }
+  // Nothing of it has been read but its head: its end may need no more bytes.
+  const std::vector<uint8_t> held = take_held(at);
+  return read_requests(at, held);
+}
+
 Next read_requests(const View& at, std::span<const uint8_t> plain) {
   Exchange& state = at.state;
   Outlet outlet(at.world, at.pair.origin);
@@ -159,7 +188,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
     // Nothing is read behind an answer of ours that ends the connection; behind another one when it has been said.
     if (state.closing || (state.answer != nullptr && !state.answer->keeps))
       return outlet.finish() ? Next::go : out_of_memory(at.session);
-    if (state.answer != nullptr && state.answer->heard) break;
+    if (state.unjudged != nullptr || is_read(state) || (state.answer != nullptr && state.answer->heard)) break;
     // A head takes one more place among the outstanding.
     if (state.codec().requests.is_idle() && state.outstanding.size() >= limits::http_pipelined_max) break;
     const http::Event event = state.codec().requests.next(in);

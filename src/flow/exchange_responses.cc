@@ -9,7 +9,7 @@ namespace {
 /// Nothing forbids it: it goes to the client, its head first.
 void pass_response(const View& at, Outlet& outlet) {
   Exchange& state = at.state;
-  const http::ResponseHead& head = state.codec().responses.head();
+  http::ResponseHead& head = state.codec().responses.head();
   Exchange::Request& request = state.outstanding.front();
   request.status = head.status;
   // A body that waits for 100 may never come after a final response, and what comes instead would be read as one
@@ -18,6 +18,7 @@ void pass_response(const View& at, Outlet& outlet) {
   http::ResponseWriting how;
   how.client_version_minor = request.version_minor;
   how.close = body_is_owed || !request.keeps_alive;
+  if (state.is_single) head.keep_alive = head.framing != http::Framing::until_close;  // that was for us, who asked for it
   state.framing_down = http::write_head(head, outlet.text(), how);
   state.body_down = http::BodyWriter(state.framing_down, head.content_length);
   state.close_after_response = how.close || !head.keep_alive || state.framing_down == http::Framing::until_close;

@@ -27,6 +27,9 @@ void leave_room(Session& session) {
       session.world->relay_memory_bytes -= relay->spill.size;
     }
   }
+  std::unique_ptr<Dialer> dialer;
+  if (auto* dialling = std::get_if<DialRoom>(&session.room)) dialer = std::move(dialling->dialer);
+  if (const auto parked = std::move(session.parked); parked != nullptr) session.room.emplace<ExchangeRoom>(std::move(*parked));
   std::unique_ptr<Pair> pair;
   if (auto* bumping = std::get_if<BumpRoom>(&session.room)) pair = std::move(bumping->pair);
   if (auto* exchanging = std::get_if<ExchangeRoom>(&session.room)) {
@@ -37,8 +40,10 @@ void leave_room(Session& session) {
     session.bytes_up += pair->origin.sent_bytes();
     session.bytes_down += pair->client.sent_bytes();
   }
-  std::unique_ptr<Dialer> dialer;
-  if (auto* dialling = std::get_if<DialRoom>(&session.room)) dialer = std::move(dialling->dialer);
+  if (const Asked* const asked = session.asked.get()) {
+    session.bytes_up += asked->bytes_up;
+    session.bytes_down += asked->bytes_down;
+  }
   session.world->relay_memory_bytes -= session.replay.size();
   session.replay = {};
   session.hello.reset();

@@ -12,6 +12,7 @@ namespace {
 Next run(Session& session, const Answer* answer) {
   switch (session.step) {
     case Step::ask: return ask(session, answer);
+    case Step::resolve: return resolve(session, answer);
     case Step::decide: return decide(session, answer);
     case Step::peek: return peek(session, answer);
     case Step::connect: return connect(session, answer);
@@ -66,6 +67,7 @@ void on_timer(void* owner) {
 const char* to_string(Step step) {
   switch (step) {
     case Step::ask: return "ask";
+    case Step::resolve: return "resolve";
     case Step::decide: return "decide";
     case Step::peek: return "peek";
     case Step::connect: return "connect";

@@ -2,8 +2,9 @@
 //
 //   decide -> peek -> decide -> connect -> splice -> finish
 //                                       -> bump -> exchange -> finish     (TLS is terminated; the HTTP inside is read)
-//                                       -> exchange -> finish             (plain HTTP)
-//   ask -> decide -> …           of a client that is configured for a proxy; for it, dial stands in place of connect
+//                  -> exchange -> connect -> exchange -> finish          (plain HTTP: dialled once a request may pass)
+//   ask -> resolve -> decide -> …    of a client that is configured for a proxy; for it, dial stands in place of connect
+//   ask -> exchange -> resolve -> dial -> exchange -> ask -> …           (its requests in clear, each for a host of its own)
 //
 // decide runs twice: at the connect event (then it may lead straight to connect) and, after peek, at the hello event.
 // Every path ends in finish, the only place that closes, counts and logs. Each step is a function in a file of its own
@@ -31,7 +32,7 @@
 
 namespace sluice::flow {
 
-enum class Step : uint8_t { ask, decide, peek, connect, dial, splice, bump, exchange, finish };
+enum class Step : uint8_t { ask, resolve, decide, peek, connect, dial, splice, bump, exchange, finish };
 [[nodiscard]] const char* to_string(Step step);
 
 /// What a step function wants next: run the step that is now in `session.step`; wait for an answer; or end.
@@ -202,6 +203,7 @@ struct Session {
   std::unique_ptr<Seen> seen;                 // from decide to finish
   std::unique_ptr<Asked> asked;               // null: transparent; else from ask to finish
   std::unique_ptr<Bumped> bumped;             // from bump to finish
+  std::unique_ptr<ExchangeRoom> parked;       // step exchange, while others fetch the origin that it wants
   std::vector<uint8_t> replay;                // what was peeked and is still owed to the origin; counted as relay memory
   uint64_t bytes_up = 0;
   uint64_t bytes_down = 0;
@@ -235,6 +237,7 @@ void end(Session& session, record::CloseReason reason);
 
 // --- for the steps ---
 Next ask(Session& session, const Answer* answer);
+Next resolve(Session& session, const Answer* answer);
 Next decide(Session& session, const Answer* answer);
 Next peek(Session& session, const Answer* answer);
 Next connect(Session& session, const Answer* answer);
@@ -256,10 +259,12 @@ Next finish(Session& session, const Answer* answer);
 Next answer_in_words(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason);
 /// A pair of channels over the session's two sockets, whose Ops answer to it.
 std::unique_ptr<Pair> make_pair(Session& session);
-/// Enters step exchange with both channels ready. `client_wire` and `origin_wire`: what has been read of each already.
+/// Enters step exchange with both channels ready, or, in clear, without an origin: it is dialled when a request may pass. `client_wire` and `origin_wire`: what has been read of each already.
 /// `page` not empty: nothing is asked of the origin; every request is answered with that sentence.
 Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
                     std::span<const uint8_t> origin_wire, std::string page = {});
+/// The parked exchange cannot have its origin: its client hears why, and that is the end.
+Next exchange_without_origin(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason);
 /// The connection ends: writes the records of requests that have no whole response, and gives back what was held.
 void leave_exchange(Session& session);
 /// Keeps a session that the origin has sent since the last look, so that the next connection may resume it.

@@ -453,7 +453,7 @@ TEST_CASE("a client that ends in the middle of a body that is thrown away: it ha
   talk.client->finish();
   talk.lab.settle();
   CHECK(talk.client->got_fin());
-  CHECK(talk.origin().bytes_taken() == 0);
+  CHECK_FALSE(talk.is_dialled());
   CHECK(talk.reason() == CloseReason::finished);
   REQUIRE(talk.requests().size() == 1);
   CHECK(talk.requests()[0].bytes_up == 4);
@@ -492,8 +492,67 @@ TEST_CASE("thousands of blocked requests at once are answered as fast as the cli
   CHECK(talk.requests().size() == total);
 }
 
+TEST_CASE("what is forbidden dials nobody; the first request that may pass does, on the same connection") {
+  Talk talk("GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n");
+  CHECK(talk.at_client().starts_with("HTTP/1.1 403"));
+  CHECK_FALSE(talk.is_dialled());
+  talk.say("GET /y HTTP/1.1\r\nHost: redirect.test\r\n\r\nGET /z HTTP/1.1\r\nHost: block.test\r\n\r\n");
+  const std::string down = talk.at_client();
+  CHECK(down.starts_with("HTTP/1.1 302"));
+  CHECK(count_of(down, "HTTP/1.1 403") == 1);
+  CHECK_FALSE(talk.is_dialled());
+  talk.say(get);
+  CHECK(talk.at_origin() == get);
+  talk.answer(ok);
+  CHECK(talk.at_client() == ok);
+  CHECK(talk.end() == CloseReason::finished);
+  CHECK(talk.requests().size() == 4);
+  CHECK(talk.lab.dialled().size() == 1);
+}
+
+TEST_CASE("a forbidden request and one that may pass in the same segment: the page first, then the origin's answer") {
+  Talk talk("GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n" + std::string(get));
+  CHECK(talk.at_client().starts_with("HTTP/1.1 403"));
+  CHECK(talk.at_origin() == get);
+  talk.answer(ok);
+  CHECK(talk.at_client() == ok);
+  CHECK(talk.end() == CloseReason::finished);
+}
+
+TEST_CASE("an origin that cannot be reached once it is wanted: a reset, and the request's record") {
+  Talk talk;
+  talk.lab.on_dial = [](const io::Accepted&) { return DialOutcome{-ECONNREFUSED, false, 0}; };
+  talk.say("GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n");
+  CHECK(talk.at_client().starts_with("HTTP/1.1 403"));
+  talk.say(get);
+  CHECK(talk.client->got_reset());
+  CHECK(talk.reason() == CloseReason::origin_refused);
+  REQUIRE(talk.requests().size() == 2);
+  CHECK_FALSE(talk.requests()[1].status.has_value());
+}
+
+TEST_CASE("a client that has not taken its page waits with its next request for that, not for ever") {
+  Talk talk;
+  talk.client->outbox_max = 100;
+  talk.say("GET /x HTTP/1.1\r\nHost: block.test\r\n\r\n" + std::string(get));
+  CHECK_FALSE(talk.is_dialled());
+  std::string down;
+  for (int i = 0; i < 1'000 && !talk.is_dialled(); ++i) {
+    down += talk.at_client();
+    talk.lab.pass_ms(1);
+  }
+  CHECK(talk.at_origin() == get);
+  down += talk.at_client();
+  CHECK(down.starts_with("HTTP/1.1 403"));
+  talk.answer(ok);
+  CHECK(talk.at_client() == ok);
+  CHECK(talk.end() == CloseReason::finished);
+}
+
 TEST_CASE("a body that turns bad in its middle: the client hears why, the origin gets no end of it") {
-  Talk talk("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
+  Talk talk("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  CHECK(talk.is_dialled());
+  talk.say("zz\r\n");
   CHECK(count_of(talk.at_origin(), "0\r\n\r\n") == 0);
   CHECK(talk.at_client().starts_with("HTTP/1.1 400"));
   CHECK(talk.client->got_fin());

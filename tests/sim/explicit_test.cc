@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "flow/dialer.h"
 #include "sim/lab.h"
+#include "sim/talk.h"
 
 namespace sluice::sim {
 namespace {
@@ -235,6 +236,221 @@ TEST_CASE("passwords: 407 without or with a wrong one; nothing is looked up befo
     client.finish();
     lab.settle();
     CHECK(reason_of(lab, client) == (right ? CloseReason::client_closed_early : CloseReason::proxy_auth_required));
+  }
+}
+
+// --- requests in clear ---
+
+namespace {
+
+std::string request_for(std::string_view host, std::string_view path = "/", std::string_view more = "") {
+  return "GET http://" + std::string(host) + std::string(path) + " HTTP/1.1\r\nHost: " + std::string(host) + "\r\n" + std::string(more) + "\r\n";
+}
+const std::string ok_answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+Lab& with_names(Lab& lab) {
+  lab.names["a.example"] = {address("203.0.113.7")};
+  lab.names["b.example"] = {address("203.0.113.8")};
+  return lab;
+}
+
+/// The origin at that address answers what it has been asked; returns that.
+std::string serve(Lab& lab, const char* at, std::string_view answer = ok_answer) {
+  Connection* const origin = lab.explicit_origins[endpoint(at)];
+  REQUIRE(origin != nullptr);
+  const std::string asked = as_text(origin->read(10'000));
+  origin->send(text(answer));
+  lab.settle();
+  return asked;
+}
+
+}  // namespace
+
+TEST_CASE("requests in clear: one connection of the client, each request to its own host, and a CONNECT at last") {
+  Lab lab;
+  with_names(lab);
+  Connection& client = client_with(lab, request_for("a.example", "/1"));
+  CHECK(serve(lab, "203.0.113.7:80").starts_with("GET /1 HTTP/1.1\r\nHost: a.example\r\n"));
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  CHECK(lab.explicit_origins[endpoint("203.0.113.7:80")]->closed_by_gateway());
+  client.send(text(request_for("b.example", "/2")));
+  lab.settle();
+  CHECK(serve(lab, "203.0.113.8:80", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").starts_with("GET /2 "));
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  client.send(text(connect_request("a.example:443")));
+  lab.settle();
+  CHECK(as_text(client.read(1000)) == granted);
+  client.send(client_hello("a.example"));
+  lab.settle();
+  Connection* const origin = lab.explicit_origins[endpoint("203.0.113.7:443")];
+  REQUIRE(origin != nullptr);
+  CHECK(as_text(origin->read(10'000)) == as_text(client_hello("a.example")));
+  client.finish();
+  origin->finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::finished);
+  CHECK(lab.requests_of(client).size() == 2);
+  CHECK(lab.record_of(client)->action == "tunnel-sni");
+  CHECK(lab.record_of(client)->bytes_down == 2 * ok_answer.size());
+}
+
+TEST_CASE("requests in clear: what is forbidden is neither looked up nor dialled, and the connection goes on") {
+  Lab lab;
+  with_names(lab);
+  // The lab's rules over addresses would ask for the address first.
+  lab.config().policy = policy_of("[[access.rules]]\nwhen = { host = \"block.test\" }\n");
+  Connection& client = client_with(lab, request_for("block.test") + request_for("a.example", "/1"));
+  CHECK(as_text(client.read(10'000)).starts_with("HTTP/1.1 403"));
+  CHECK(lab.looked_up == std::vector<std::string>{"a.example"});
+  CHECK(lab.dialled().size() == 1);
+  CHECK(serve(lab, "203.0.113.7:80").starts_with("GET /1 "));
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  client.finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::finished);
+  REQUIRE(lab.requests_of(client).size() == 2);
+  CHECK(lab.requests_of(client)[0].action == "block");
+}
+
+TEST_CASE("requests in clear: a rule over addresses waits for the address, with the body; then the request is judged, and hears") {
+  for (const char* where : {"198.51.100.1", "203.0.113.7"}) {
+    CAPTURE(where);
+    const bool forbidden = std::string_view(where).starts_with("198");
+    Lab lab;
+    lab.names["www.example.com"] = {address(where)};
+    Connection& client = client_with(lab, "POST http://www.example.com/ HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\n12345");
+    Connection* const origin = lab.explicit_origins[Endpoint{address(where), 80}];
+    REQUIRE(origin != nullptr);
+    if (forbidden) {
+      CHECK(origin->bytes_taken() == 0);
+      CHECK(as_text(client.read(10'000)).starts_with("HTTP/1.1 403"));
+    } else {
+      CHECK(serve(lab, "203.0.113.7:80").ends_with("\r\n\r\n12345"));
+      CHECK(as_text(client.read(10'000)) == ok_answer);
+    }
+    client.finish();
+    lab.settle();
+    CHECK(reason_of(lab, client) == CloseReason::finished);
+    CHECK(lab.requests_of(client)[0].action == (forbidden ? "block" : "allow"));
+  }
+}
+
+TEST_CASE("requests in clear: an address literal is judged before it is dialled") {
+  Lab lab;
+  Connection& client = client_with(lab, request_for("198.51.100.1"));
+  CHECK(as_text(client.read(10'000)).starts_with("HTTP/1.1 403"));
+  CHECK(lab.dialled().empty());
+  client.finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::finished);
+}
+
+TEST_CASE("requests in clear: no such host, no answer, no room: in words, behind what came before, with a record") {
+  for (const int how : {0, 1, 2, 3}) {
+    CAPTURE(how);
+    Lab lab;
+    with_names(lab);
+    Connection& client = client_with(lab, request_for("a.example", "/1"));
+    (void)serve(lab, "203.0.113.7:80");
+    CHECK(as_text(client.read(1000)) == ok_answer);
+    lab.lookups_full = how == 1;
+    lab.lookups_held = how == 3;
+    lab.on_explicit_dial = [](const Endpoint&) { return DialOutcome{-ECONNREFUSED, false, 0}; };
+    client.send(text(request_for(how == 2 ? "b.example" : "nowhere.example")));
+    lab.settle();
+    if (how == 3) lab.pass_ms(lab.config().limits.hello_timeout_ms + 10);
+    CHECK(status_line(client) == (how == 1 ? "HTTP/1.1 503 Service Unavailable" : "HTTP/1.1 502 Bad Gateway"));
+    client.finish();
+    lab.settle();
+    CHECK(reason_of(lab, client) == (how == 1 ? CloseReason::overload : how == 2 ? CloseReason::origin_refused : CloseReason::origin_unresolved));
+    REQUIRE(lab.requests_of(client).size() == 2);
+    CHECK(lab.requests_of(client)[1].status == (how == 1 ? 503 : 502));
+  }
+}
+
+TEST_CASE("requests in clear: a client that asks for nothing more is let go after idle_timeout; one in the middle of a head sooner") {
+  for (const bool middle : {false, true}) {
+    Lab lab;
+    with_names(lab);
+    Connection& client = client_with(lab, request_for("a.example"));
+    (void)serve(lab, "203.0.113.7:80");
+    if (middle) client.send(text("GET http://b"));
+    lab.settle();
+    lab.pass_ms(lab.config().limits.hello_timeout_ms + 10);
+    if (!middle) CHECK(lab.record_of(client) == nullptr);
+    if (!middle) lab.pass_ms(lab.config().limits.idle_timeout_ms + 10);
+    CHECK(reason_of(lab, client) == (middle ? CloseReason::hello_timeout : CloseReason::idle_timeout));
+  }
+}
+
+TEST_CASE("requests in clear: a password that was right is not checked again, another one is") {
+  Lab lab;
+  with_names(lab);
+  lab.config().explicit_proxy.users = std::make_shared<config::Users>(config::Users{{"alice", "$6$x$y"}});
+  lab.right_password = "wonder";
+  const std::string_view right = "Proxy-Authorization: Basic YWxpY2U6d29uZGVy\r\n";
+  Connection& client = client_with(lab, request_for("a.example", "/", right));
+  CHECK(serve(lab, "203.0.113.7:80").find("Proxy-Authorization") == std::string::npos);
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  lab.right_password = "another";  // nobody asks
+  client.send(text(request_for("b.example", "/", right)));
+  lab.settle();
+  (void)serve(lab, "203.0.113.8:80");
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  client.send(text(request_for("a.example")));
+  lab.settle();
+  CHECK(status_line(client) == "HTTP/1.1 407 Proxy Authentication Required");
+  client.finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::proxy_auth_required);
+}
+
+TEST_CASE("requests in clear, seeded: any cuts, hosts, dials and ends, and every answer in its place") {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    Lab lab(seed);
+    with_names(lab);
+    lab.kernel.chaos = {.short_receive = 0.3, .short_send = 0.2, .eintr = 0.1, .no_buffer = 0.1, .spurious_poll = 0.1,
+                        .reorder = 0.3, .early_connect = 0.3, .cancel_loses = 0.5};
+    Connection& client = lab.begin_explicit();
+    const uint64_t count = 1 + lab.random.below(6);
+    std::string asked;
+    std::string expected;  // one letter an answer
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t kind = lab.random.below(3);
+      asked += kind == 2 ? request_for("block.test") : request_for(kind == 0 ? "a.example" : "b.example");
+      expected += kind == 2 ? 'x' : 'o';
+    }
+    lab.names["block.test"] = {address("203.0.113.9")};
+    std::string down;
+    std::map<Connection*, std::string> heard;
+    const uint64_t begun_us = lab.kernel.now_us();
+    for (size_t at = 0; at < asked.size() || lab.requests_of(client).size() < count;) {
+      const size_t some = std::min<size_t>(asked.size() - at, 1 + lab.random.below(100));
+      if (some > 0) at += client.send(text(std::string_view(asked).substr(at, some)));
+      lab.pass_ms(lab.random.below(20));
+      for (auto& [to, origin] : lab.explicit_origins) {
+        if (origin->closed_by_gateway()) continue;
+        heard[origin] += as_text(origin->read(10'000));
+        if (!heard[origin].ends_with("\r\n\r\n")) continue;
+        heard[origin].clear();
+        origin->send(text(ok_answer));
+        if (lab.random.chance(0.5)) origin->finish();
+      }
+      down += as_text(client.read(100'000));
+      REQUIRE(lab.kernel.now_us() < begun_us + 1'000'000'000);
+    }
+    client.finish();
+    lab.pass_ms(1'000);
+    down += as_text(client.read(100'000));
+    std::string got;
+    for (size_t at = down.find("HTTP/1.1 "); at != std::string::npos; at = down.find("HTTP/1.1 ", at + 1))
+      got += down.substr(at + 9, 3) == "200" ? 'o' : 'x';
+    CHECK(got == expected);
+    for (auto& [to, origin] : lab.explicit_origins)
+      if (!origin->closed_by_gateway()) origin->finish();
+    lab.pass_ms(3'700'000);
+    CHECK(lab.verdict() == "");
   }
 }
 

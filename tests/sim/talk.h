@@ -57,7 +57,8 @@ struct Talk {
     lab.settle();
   }
   /// What has come since the last time.
-  std::string at_origin() { return text(origin().read(10'000'000)); }
+  std::string at_origin() { return is_dialled() ? text(origin().read(10'000'000)) : std::string(); }
+  bool is_dialled() { return lab.origin_of(*client) != nullptr; }
   std::string at_client() { return text(client->read(10'000'000)); }
   /// The session is over and nothing is left.
   CloseReason reason() {
