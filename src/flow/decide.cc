@@ -71,9 +71,9 @@ bool forbids(const rules::Decision& decision) {
   return decision.action == Action::block || decision.action == Action::redirect;
 }
 
-/// S26 (access.https_page): a blocked CONNECT goes on, for the block page alone.
+/// S26 (access.https_page): a blocked CONNECT goes on, for the block page alone; of plain HTTP too.
 bool has_https_page(const Session& session) {
-  return session.decision.action == Action::block && !session.is_http && session.ruling->config->policy->https_page();
+  return session.decision.action == Action::block && session.ruling->config->policy->https_page();
 }
 
 /// S23: no page and no redirect for a CONNECT, real or synthetic.
@@ -89,13 +89,14 @@ Next end_forbidden(Session& session) {
 Next at_http_connect(Session& session) {
   session.is_http = true;
   session.decision = session.ruling->judge.http_connect(connect_facts(session));
-  if (forbids(session.decision)) return end_forbidden(session);
+  if (forbids(session.decision) && !has_https_page(session)) return end_forbidden(session);
   return take_road(session, Step::peek);
 }
 
 /// S8's sister for plain HTTP: http.non_http.
 Next at_http_bytes(Session& session) {
   if (session.speaks_http) return take_road(session, Step::exchange);
+  if (forbids(session.decision)) return end_forbidden(session);
   if (session.ruling->config->http.non_http == config::NonHttp::terminate)
     return close(session, CloseReason::non_http, Farewell::reset);
   rules::Facts facts = connect_facts(session);

@@ -390,7 +390,10 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
   exchange->is_single = session.asked != nullptr && !session.asked->is_connect;
   if (!page.empty()) exchange->mode = Exchange::Mode::page;
   if (!page.empty()) exchange->page = std::make_unique<std::string>(std::move(page));
-  if (session.decision.action == rules::Action::block) exchange->reason = record::CloseReason::rule_block;
+  if (session.decision.action == rules::Action::block) {
+    exchange->mode = Exchange::Mode::page;
+    exchange->reason = record::CloseReason::rule_block;
+  }
   session.step = Step::exchange;
   session.room.emplace<ExchangeRoom>(ExchangeRoom{std::move(pair), std::move(exchange)});
   return exchanging::enter(view_of(session), client_wire, origin_wire);

@@ -339,6 +339,31 @@ def test_S26_https_page_shows_a_block_without_an_origin(bump, site, visit, pki, 
     assert len(origin.visits) == 1
 
 
+@pytest.mark.parametrize("version", [V4, V6])
+def test_S22_plain_HTTP_that_is_forbidden_dials_nobody(bump, lab, connect, syns, version):
+    """The page comes though nobody listens there; a rule over the address has a page with https_page only (S23)."""
+    nowhere, elsewhere = lab.new_origin_address(version), lab.new_origin_address(version)
+    for https_page in (False, True):
+        daemon = bump(access_rule("not there", "block", {"destination": [elsewhere]}) +
+                      access_rule("no shop", "block", {"host": "shop.example"}), access={"https_page": https_page})
+        for address, host, blocked_by in ((nowhere, "shop.example", "no shop"), (elsewhere, "other.example", "not there")):
+            def ask():
+                peer = connect(version, address, 80)
+                ports.append(peer.port)
+                client = Browser(Plain(peer), host)
+                for _ in range(2):  # the connection is kept
+                    page = client.get("/", "Accept: text/html")
+                    assert page.status == 403 and blocked_by.encode() in page.body
+                return client.stream
+
+            ports = []
+            assert is_reset(ask) == (address == elsewhere and not https_page)
+            if ports:  # a reset may come before the test has its port
+                assert daemon.record_of(ports[0])["action"] == ("block" if address == elsewhere else "allow")
+        daemon.stop()
+    assert syns.until_now() == []
+
+
 def test_S26_https_page_needs_a_ca(lab):
     config = lab.folder / "https-page.toml"
     config.write_text(lab.config(access={"https_page": True}))

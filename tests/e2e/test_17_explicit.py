@@ -153,9 +153,9 @@ def test_curl_through_the_proxy(proxy, lab, site, pki, names, version):
     names.addresses["www.example.com"] = [origin.address]
     names.addresses["plain.example"] = [plain.address]
     through = f"http://{endpoint_text(Lab.GATEWAY_LAN[version], PORT)}"
-    said = lab.client.run("curl", "-sS", "-x", through, "--cacert", pki.gateway_ca.certificate, "https://www.example.com/",
-                          "http://plain.example/a", "http://plain.example/b").stdout
-    assert said == "hello from the origin\n" * 3
+    said = lab.client.run("curl", "-sS", "-x", through, "--cacert", pki.gateway_ca.certificate, "-w", "%{num_connects}\n",
+                          "https://www.example.com/", "http://plain.example/a", "http://plain.example/b").stdout
+    assert said == "hello from the origin\n1\n" * 2 + "hello from the origin\n0\n"
     assert [r.target for r in plain.requests] == ["/a", "/b"]
     assert plain.requests[0].get("via").startswith("1.1 sluice-")
     assert plain.requests[0].get("proxy-connection") is None and plain.requests[0].get("host") == "plain.example"
@@ -180,7 +180,7 @@ def test_the_hello_may_come_without_waiting_for_the_200(proxy, client, listen, n
 def test_requests_in_clear(proxy, client, site, names):
     daemon = proxy(access_rule("no way", "block", {"host": "blocked.example"}))
     origin = site(V4, None, lambda request: answer(request.target + " " + request.body.decode()), port=80)
-    for name in ("plain.example", "blocked.example"):
+    for name in ("plain.example", "blocked.example", "other.example"):
         names.addresses[name] = [origin.address]
     asked = client()
     asked.peer.send(b"POST http://plain.example/x?y HTTP/1.1\r\nHost: plain.example\r\nContent-Length: 4\r\n"
@@ -189,16 +189,61 @@ def test_requests_in_clear(proxy, client, site, names):
     assert (page.status, page.body) == (200, b"/x?y body")
     (request,) = origin.requests
     assert request.get("proxy-authorization") is None
+    # The same connection goes on, for any host.
+    asked.ask("http://blocked.example/", "Host: blocked.example", method="GET")
+    page = asked.reader.response()
+    assert (page.status, page.get("connection")) == (403, None)
+    asked.ask("http://other.example/again", "Host: other.example", method="GET")
+    assert asked.reader.response().body == b"/again "
+    asked.peer.close()
     record = daemon.record_of(asked.port)
     assert (record["mode"], record["action"], record["close"]) == ("explicit", "allow", "finished")
-    blocked = client()
-    blocked.ask("http://blocked.example/", "Host: blocked.example", method="GET")
-    page = blocked.reader.response()
-    assert (page.status, page.get("connection")) == (403, "close")  # the next request may be for another host
-    assert blocked.reader.head() is None
-    blocked.peer.close()
-    assert len(origin.requests) == 1
-    assert daemon.requests_of(blocked.port)[0]["access_rule"] == "no way"
+    assert [r["action"] for r in daemon.requests_of(asked.port)] == ["allow", "block", "allow"]
+    assert daemon.requests_of(asked.port)[1]["access_rule"] == "no way"
+    assert len(origin.requests) == 2
+    assert [r.get("connection") for r in origin.requests] == ["close", "close"]  # one request to one connection there
+
+
+def test_requests_in_clear_of_what_is_forbidden(proxy, client, syns, names):
+    """Neither a name server nor an origin hears of it, and it need not exist."""
+    daemon = proxy(access_rule("no way", "block", {"host": ".forbidden.example"}))
+    asked = client().ask("http://gone.forbidden.example/", "Host: gone.forbidden.example", method="GET")
+    assert asked.reader.response().status == 403
+    asked.peer.close()
+    assert daemon.requests_of(asked.port)[0]["access_rule"] == "no way"
+    assert names.asked == [] and syns.until_now() == []
+
+
+def test_a_CONNECT_behind_requests_in_clear(proxy, client, site, pki, names):
+    daemon = proxy()
+    plain, origin = site(V4, None, port=80), site(V4, pki.site())
+    names.addresses["plain.example"], names.addresses["www.example.com"] = [plain.address], [origin.address]
+    asked = client().ask("http://plain.example/", "Host: plain.example", method="GET")
+    assert asked.reader.response().status == 200
+    browser = Browser(asked.tunnel("www.example.com:443").tls(pki.root.certificate, "www.example.com"))
+    assert browser.get("/").body == b"hello from the origin\n"
+    browser.stream.close()
+    record = daemon.record_of(asked.port)
+    assert (record["action"], record["host"]) == ("tunnel-sni", "www.example.com")
+    assert len(daemon.requests_of(asked.port)) == 1
+
+
+@pytest.mark.parametrize("port", [443, 80])
+def test_S26_https_page_for_an_explicit_client(proxy, client, pki, syns, names, port):
+    daemon = proxy(access_rule("no games", "block", {"host": "games.example"}), access={"https_page": True})
+    asked = client().tunnel(f"games.example:{port}")
+    if port == 443:
+        browser = Browser(asked.tls(pki.gateway_ca.certificate, "games.example"), "games.example")
+        page = browser.get("/", "Accept: text/html")
+        browser.stream.close()
+    else:
+        asked.peer.send(b"GET / HTTP/1.1\r\nHost: games.example\r\nAccept: text/html\r\n\r\n")
+        page = asked.reader.response()
+        asked.peer.close()
+    assert page.status == 403 and b"no games" in page.body
+    record = daemon.record_of(asked.port)
+    assert (record["action"], record["access_rule"]) == ("block", "no games")
+    assert syns.until_now() == []
 
 
 # --- S23, S24: what does not ----------------------------------------------------------------------------------------
