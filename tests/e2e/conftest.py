@@ -10,7 +10,7 @@ import pytest
 
 import lab as lab_module
 from bump_peers import Browser, Pki, Plain, Silent, Site, Tls, client_context, hello_page
-from lab import V4, V6, BINARY, Daemon, Lab, SynTap
+from lab import V4, V6, BINARY, Daemon, Lab, SanitizerReports, SynTap
 
 TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
 
@@ -28,6 +28,23 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="QUICK=1"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sanitizer_reports():
+    """The first fixture of a run and of every test, so the last to end: it sees what a daemon says at its very end."""
+    reports = SanitizerReports()
+    yield reports
+    left = reports.take()  # of what lives longer than a test
+    reports.close()
+    assert not left, left
+
+
+@pytest.fixture(autouse=True)
+def no_sanitizer_reports(sanitizer_reports):
+    yield
+    said = sanitizer_reports.take()
+    assert not said, said
 
 
 @pytest.fixture(scope="session")

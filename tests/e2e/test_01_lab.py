@@ -5,7 +5,10 @@
     guest  10.2.0.2 ── lan1 ┘                                 nginx 10.10.0.1, fd00:10::1
 """
 
+import shutil
+import signal
 import ssl
+import subprocess
 
 import hello
 import pytest
@@ -85,3 +88,32 @@ def test_ja4_of_a_published_example():
                0x002F, 0x0035)
     found = hello.ja4(hello.client_hello("x.example", ciphers=ciphers, grease=True))
     assert found.startswith("t13d1507h2_8daaf6152771_")
+
+
+FAULTS = {
+    "address": ("address", "volatile char* p = new char[1]; p[1] = 1;"),
+    "leak": ("address", "p = new char[1]; p = nullptr;"),
+    "undefined": ("undefined", "volatile int big = 2147483647; big = big + 1;"),
+    "thread": ("thread", "std::thread a([] { n = 1; }); n = 2; a.join();"),
+}
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+@pytest.mark.parametrize("kind", FAULTS)
+def test_no_program_hides_what_a_sanitizer_says(tmp_path, sanitizer_reports, kind):
+    """Nobody reads its stderr, and it may be killed before its exit status tells."""
+    sanitizer, fault = FAULTS[kind]
+    source, program = tmp_path / "fault.cc", tmp_path / "fault"
+    then = "printf(\"going on\\n\"); fflush(stdout); if (argc > 1) pause();"
+    source.write_text(f"#include <cstdio>\n#include <thread>\n#include <unistd.h>\nvolatile char* p;\nint n;\n"
+                      f"int main(int argc, char**) {{ {fault} {then} }}\n")
+    subprocess.run(["g++", "-g", "-pthread", f"-fsanitize={sanitizer}", "-o", program, source], check=True)
+    command = ["setarch", "--addr-no-randomize", program]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    assert "fault.cc" in sanitizer_reports.take()
+    if kind == "thread":  # it goes on after its report, and is killed before it can tell by its exit status
+        with subprocess.Popen([*command, "wait"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+        assert "fault.cc" in sanitizer_reports.take()
+    assert sanitizer_reports.take() == ""
