@@ -21,6 +21,7 @@ def pytest_configure(config):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: pytest.exit("told to stop", returncode=143))
     config.addinivalue_line("markers", "no_daemon: needs no daemon program")
+    config.addinivalue_line("markers", "one_worker: about what a worker remembers, or about its share of a limit")
 
 
 def pytest_collection_modifyitems(items):
@@ -72,9 +73,10 @@ def version(request):
 
 
 @pytest.fixture
-def start(lab):
+def start(lab, request):
     """start(rules, **tables): kernel rules up and a daemon with that configuration, ended and judged after the test."""
     assert BINARY.exists(), f"{BINARY} does not exist: run `make`, or set SLUICE_BIN"
+    lab.workers = 1 if request.node.get_closest_marker("one_worker") else lab_module.WORKERS
     daemons = []
 
     def make(rules="", *, gateway=None, tls=None, http=None, limits=None, log=None, access=None, **options):

@@ -14,6 +14,7 @@ next one. Only the standard library; root is needed.
 Environment:
     SLUICE_BIN              the program under test (default: build/sluice)
     SLUICE_DEADLINE_SCALE   multiplies every deadline (default: 1; 4 for sanitizer builds, found by the binary's name)
+    SLUICE_E2E_WORKERS      workers of a daemon whose test names no number (default: 1; 2 in a TSan build)
     SLUICE_E2E_KEEP         1: keep the folder with logs and rules after the run
 """
 
@@ -49,14 +50,12 @@ CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _deadline_scale():
-    given = os.environ.get("SLUICE_DEADLINE_SCALE")
-    if given:
-        return float(given)
-    return 4.0 if {"asan", "tsan", "ubsan"} & set(BINARY.parts) else 1.0
-
-
-DEADLINE_SCALE = _deadline_scale()
+SANITIZED = bool({"asan", "tsan", "ubsan"} & set(BINARY.parts))
+DEADLINE_SCALE = float(os.environ.get("SLUICE_DEADLINE_SCALE") or (4 if SANITIZED else 1))
+# A sanitizer keeps notes beside every byte, and ASan what was freed, too: what a bound on resident memory is multiplied by.
+MEMORY_SCALE = 4 if SANITIZED else 1
+# ThreadSanitizer sees nothing of what two workers share when there is only one.
+WORKERS = int(os.environ.get("SLUICE_E2E_WORKERS") or (2 if "tsan" in BINARY.parts else 1))
 
 
 def deadline_s(seconds):
@@ -723,6 +722,7 @@ class Lab:
         # A client's port is how its record is found, so none comes twice.
         self._client_ports = itertools.count(10_000 + os.getpid() % 1000)
         self.kernel_config = None
+        self.workers = WORKERS  # what config() says where a test does not
         try:
             self._build()
         except BaseException:
@@ -800,7 +800,7 @@ class Lab:
     def config(self, rules="", *, gateway=None, tls=None, http=None, limits=None, log=None, access=None):
         """A complete rules.toml for this lab; `rules` is appended as it is."""
         tables = {
-            "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": list(TLS_PORTS), "workers": 1,
+            "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": list(TLS_PORTS), "workers": self.workers,
                         "lan": ["lan0", "lan1"], **(gateway or {})},
             "tls": {"decrypt": True, "default_action": "tunnel-sni", **(tls or {})},
             "http": dict(http or {}),

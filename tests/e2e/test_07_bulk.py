@@ -13,12 +13,12 @@ import zlib
 
 import hello
 import pytest
-from lab import DEADLINE_SCALE, deadline_s, tls_rule, wait_until
+from lab import MEMORY_SCALE, SANITIZED, deadline_s, tls_rule, wait_until
 from peers import assert_passes
 
 HELLO = hello.client_hello("www.example.com")
 QUICK = os.environ.get("QUICK") == "1"
-BULK_BYTES = int(os.environ.get("SLUICE_BULK_BYTES", 0)) or ((64 << 20) if QUICK or DEADLINE_SCALE > 1 else 1 << 30)
+BULK_BYTES = int(os.environ.get("SLUICE_BULK_BYTES", 0)) or ((64 << 20) if QUICK or SANITIZED else 1 << 30)
 STALLS, STALL_S = 25, 0.02  # per end and direction: what a busy disk or a Wi-Fi client does
 
 _pattern = random.Random(1).randbytes(1 << 20)
@@ -119,7 +119,7 @@ def test_a_reader_that_never_reads_costs_bounded_memory(start, version, listen, 
         return stuck == len(pairs)
 
     wait_until(nobody_can_send, "the gateway to stop reading", 60)
-    assert resident() - before < (8 << 20) * (4 if DEADLINE_SCALE > 1 else 1) + (8 << 20)
+    assert resident() - before < (8 << 20) * MEMORY_SCALE + (8 << 20)
     client, served = pairs[0]
     served.finish()
     assert len(client.receive_all()) == offered[0], "and what was taken is delivered"

@@ -285,6 +285,7 @@ def test_kernel_rules_removed_and_restored_under_load(start, version, lab, liste
 # --- the descriptor limit -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_worker
 def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, version, listen, connect):
     daemon = start(TUNNEL, open_files=128)
     origin = listen(version)
@@ -342,6 +343,7 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
     assert counters.get("session_limit_hits", 0) + counters.get("fd_limit_hits", 0) >= 1, counters
 
 
+@pytest.mark.one_worker
 def test_connections_max_refuses_the_next_one(start, version, listen, connect, syns):
     daemon = start(TUNNEL, limits={"connections": 3})
     origin = listen(version)
@@ -358,6 +360,7 @@ def test_connections_max_refuses_the_next_one(start, version, listen, connect, s
     assert again.receive(2) == b"in"
 
 
+@pytest.mark.one_worker
 def test_reload_a_smaller_limit_refuses_new_ones_and_keeps_old_ones_a_larger_one_admits_more(start, version, lab, listen,
                                                                                               connect, syns):
     daemon = start(TUNNEL, limits={"connections": 3})
@@ -383,6 +386,7 @@ def test_reload_a_smaller_limit_refuses_new_ones_and_keeps_old_ones_a_larger_one
         assert client.receive(4) == b"well"
 
 
+@pytest.mark.one_worker
 def test_reload_a_limit_beyond_the_descriptors_is_told_and_admits_as_many_as_they_allow(start, version, lab, listen,
                                                                                         connect, syns):
     daemon = start(TUNNEL, limits={"connections": 1}, open_files=128)

@@ -196,6 +196,7 @@ def test_S16_below_an_intermediate_of_our_own_the_chain_is_sent(bump, site, visi
     assert certificate_fields(client.certificate())["issuer"] == ((("commonName", "Our Intermediate"),),)
 
 
+@pytest.mark.one_worker
 def test_S17_one_leaf_key_and_a_cache(bump, site, visit, pki):
     daemon = bump()
     origin, another = site(V4, pki.site()), site(V4, pki.site("other.example"))
@@ -359,6 +360,7 @@ def test_S6_what_is_not_inspected_may_speak_anything(bump, site, visit, pki, ver
 # --- resumption -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
 def test_S6_both_sides_resume(bump, site, visit, pki, version, tls):
     daemon = bump()
@@ -384,6 +386,7 @@ def test_S6_both_sides_resume(bump, site, visit, pki, version, tls):
     assert counters["bump_handshakes"] == 4
 
 
+@pytest.mark.one_worker
 def test_S6_an_origins_session_is_not_used_for_another_name_or_address(bump, site, visit, pki):
     daemon = bump()
     both = pki.issue("two names", sans="DNS:www.example.com,DNS:other.example")

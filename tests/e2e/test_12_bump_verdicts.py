@@ -184,6 +184,7 @@ def test_S12_good_and_bad_origins_side_by_side_do_not_mix(judged, site, visit, p
         assert daemon.record_of(client.port)["origin_cert"] == ("ok" if good else "name_mismatch")
 
 
+@pytest.mark.one_worker
 def test_S12_a_resumed_session_does_not_launder_a_bad_certificate(judged, site, visit, pki):
     """Towards the origin a session is resumed, and no certificate comes: the verdict is that of the first one."""
     daemon, identities = judged("untrusted")
@@ -211,6 +212,7 @@ def test_S12_a_missing_intermediate_can_be_configured(bump, site, visit, pki, ve
     assert daemon.record_of(client.port)["origin_cert"] == "ok"
 
 
+@pytest.mark.one_worker
 def test_S12_a_missing_intermediate_is_remembered_from_a_good_chain(bump, site, visit, pki):
     """First refused, and from when another origin has sent it on, taken; but never on the word of a bad chain."""
     rare = pki.issue("rare intermediate", name="Rare Intermediate", issuer=pki.root, ca=True)
