@@ -14,26 +14,8 @@ namespace {
 using record::CloseReason;
 
 Next failed(Session& session, int sys_errno) {
-  ++session.world->counters.dial_failures;
-  CloseReason reason = CloseReason::gateway_error;
-  switch (sys_errno) {
-    case ECONNREFUSED: reason = CloseReason::origin_refused; break;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case ENETDOWN:
-    case EHOSTDOWN: reason = CloseReason::origin_unreachable; break;
-    case ETIMEDOUT: reason = CloseReason::origin_connect_timeout; break;
-    case EPIPE:  // a reset behind a FIN, both before we looked
-    case ECONNRESET: reason = CloseReason::origin_reset; break;
-    case EMFILE:
-    case ENFILE:
-      ++session.world->counters.fd_limit_hits;
-      [[fallthrough]];
-    case ENOBUFS:
-    case ENOMEM: reason = CloseReason::overload; break;
-    default: break;
-  }
-  return close(session, reason, Farewell::reset, errno_name(sys_errno));
+  count_failed_dial(*session.world, sys_errno);
+  return close(session, reason_of_dial(sys_errno), Farewell::reset, errno_name(sys_errno));
 }
 
 Next enter(Session& session) {
@@ -125,6 +107,29 @@ Next on_watch(Session& session, int32_t result) {
 }
 
 }  // namespace
+
+void count_failed_dial(World& world, int sys_errno) {
+  ++world.counters.dial_failures;
+  if (sys_errno == EMFILE || sys_errno == ENFILE) ++world.counters.fd_limit_hits;
+}
+
+CloseReason reason_of_dial(int sys_errno) {
+  switch (sys_errno) {
+    case ECONNREFUSED: return CloseReason::origin_refused;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN: return CloseReason::origin_unreachable;
+    case ETIMEDOUT: return CloseReason::origin_connect_timeout;
+    case EPIPE:  // a reset behind a FIN, both before we looked
+    case ECONNRESET: return CloseReason::origin_reset;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: return CloseReason::overload;
+    default: return CloseReason::gateway_error;
+  }
+}
 
 Step step_behind_connect(const Session& session) {
   if (session.decision.action == rules::Action::bump) return Step::bump;

@@ -15,26 +15,19 @@ namespace {
 
 using record::CloseReason;
 
-struct Failure {
-  CloseReason reason;
+/// What a client hears of a dial that came to nothing.
+struct Words {
   uint16_t status;
   const char* sentence;
 };
 
-Failure failure_of(int sys_errno) {
-  switch (sys_errno) {
-    case ECONNREFUSED: return {CloseReason::origin_refused, 502, "The server refused the connection."};
-    case ETIMEDOUT: return {CloseReason::origin_connect_timeout, 504, "The server did not answer in time."};
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM: return {CloseReason::overload, 503, "The gateway is at its limit. Try again later."};
-    case EPIPE:
-    case ECONNRESET: return {CloseReason::origin_reset, 502, "The server reset the connection."};
-    case EPERM:
-    case EACCES: return {CloseReason::gateway_error, 502, "The gateway could not make the connection."};
-    default: return {CloseReason::origin_unreachable, 502, "The server cannot be reached."};
-  }
+Words words_for(CloseReason reason) {
+  if (reason == CloseReason::origin_refused) return {502, "The server refused the connection."};
+  if (reason == CloseReason::origin_connect_timeout) return {504, "The server did not answer in time."};
+  if (reason == CloseReason::origin_reset) return {502, "The server reset the connection."};
+  if (reason == CloseReason::origin_unreachable) return {502, "The server cannot be reached."};
+  if (reason == CloseReason::overload) return {503, "The gateway is at its limit. Try again later."};
+  return {502, "The gateway could not make the connection."};
 }
 
 void start_timer(Session& session, const DialRoom& room) {
@@ -43,12 +36,12 @@ void start_timer(Session& session, const DialRoom& room) {
 }
 
 Next failed(Session& session, int sys_errno) {
-  const Failure failure = failure_of(sys_errno);
+  const CloseReason reason = reason_of_dial(sys_errno);
+  const Words words = words_for(reason);
   session.detail = errno_name(sys_errno);
-  if (session.parked != nullptr) return exchange_without_origin(session, failure.status, failure.sentence, failure.reason);
-  if (!session.asked->established)
-    return answer_in_words(session, failure.status, failure.sentence, failure.reason);
-  return close(session, failure.reason, Farewell::reset, errno_name(sys_errno));
+  if (session.parked != nullptr) return exchange_without_origin(session, words.status, words.sentence, reason);
+  if (!session.asked->established) return answer_in_words(session, words.status, words.sentence, reason);
+  return close(session, reason, Farewell::reset, session.detail);
 }
 
 Next connected(Session& session) {

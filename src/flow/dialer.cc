@@ -74,7 +74,7 @@ Dialer::State Dialer::dial_next() {
     options.speaks_first = speaks_first_;
     const int fd = world.kernel.origin_socket(options);
     if (fd < 0) {
-      ++world.counters.dial_failures;
+      count_failed_dial(world, -fd);
       if (sys_errno_ == 0) sys_errno_ = -fd;
       continue;
     }
@@ -113,7 +113,7 @@ Dialer::State Dialer::on_answer(const Answer& answer) {
     return State::dialling;
   }
   if (outcome != 0) {
-    ++world.counters.dial_failures;
+    count_failed_dial(world, -outcome);
     drop(attempt, -outcome);
     return addresses_.empty() ? settle() : dial_next();  // RFC 8305 section 5: a failure is not waited behind
   }

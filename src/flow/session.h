@@ -247,6 +247,9 @@ Next bump(Session& session, const Answer* answer);
 Next exchange(Session& session, const Answer* answer);
 Next finish(Session& session, const Answer* answer);
 
+/// A dial that came to nothing: counted, and what that is.
+void count_failed_dial(World& world, int sys_errno);
+[[nodiscard]] record::CloseReason reason_of_dial(int sys_errno);
 /// What follows once the origin is there.
 [[nodiscard]] Step step_behind_connect(const Session& session);
 /// Bytes of the client that are still owed to the origin are kept in `replay`, and count as relay memory. False: no room.

@@ -175,11 +175,6 @@ void RequestReader::declined() {
   state_ = is_last_ ? State::over : State::between;
 }
 
-void RequestReader::stop_behind_this() {
-  is_last_ = true;
-  if (after_ == State::between) after_ = State::over;
-}
-
 Ending RequestReader::finish() const {
   switch (state_) {
     case State::between:

@@ -78,9 +78,6 @@ class RequestReader {
   void upgraded();
   void declined();
 
-  /// From Kind::head until the end of this message: it is to be the connection's last, whatever it says.
-  void stop_behind_this();
-
   [[nodiscard]] Ending finish() const;
   /// No byte of a message has been read and none is owed: the moment to call release().
   [[nodiscard]] bool is_idle() const { return state_ == State::between; }
