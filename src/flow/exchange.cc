@@ -175,7 +175,7 @@ Next catch_up(const View& at) {
 bool is_over(Exchange& state) {
   if (state.mode == Exchange::Mode::raw) return state.client_ended && state.origin_ended;
   if (state.codec().requests.finish() == http::Ending::raw) return state.client_ended && state.origin_ended;
-  return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer == nullptr;
+  return state.client_ended && state.outstanding.empty() && state.held.empty() && state.answer == nullptr && state.unjudged == nullptr;
 }
 
 /// Between messages the readers know nothing that matters; behind an upgrade, or while one waits, their heads do not.

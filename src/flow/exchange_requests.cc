@@ -33,8 +33,8 @@ Next pass_request(const View& at, Outlet& outlet, Exchange::Request request) {
   head.use_origin_form();
   const rules::Needs wanted = at.session.ruling->config->policy->needs_response_content();
   if (wanted != rules::needs_nothing) ask_for_readable(head, wanted);
-  // The next one may be for another host, so this origin hears no more than one.
-  const bool keeps_alive = std::exchange(head.keep_alive, head.keep_alive && !state.is_single);
+  // The next one may be for another host, so this origin hears no more than one. (An upgrade is not the end.)
+  const bool keeps_alive = std::exchange(head.keep_alive, head.keep_alive && (!state.is_single || head.upgrade));
   http::write_head(head, outlet.text());
   head.keep_alive = keeps_alive;
   state.body_up = http::BodyWriter(head.framing, head.content_length);

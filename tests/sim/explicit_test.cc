@@ -335,6 +335,48 @@ TEST_CASE("requests in clear: a rule over addresses waits for the address, with 
   }
 }
 
+TEST_CASE("requests in clear: a client that has said all that it wants to say is served") {
+  for (const bool finishes_late : {false, true}) {
+    CAPTURE(finishes_late);
+    Lab lab;
+    with_names(lab);
+    lab.lookups_held = finishes_late;
+    Connection& client = lab.begin_explicit();
+    client.send(text(request_for("a.example", "/1")));
+    if (finishes_late) lab.settle();
+    client.finish();
+    lab.settle();
+    lab.lookups_held = false;
+    lab.settle();
+    lab.pass_ms(10);
+    CHECK(serve(lab, "203.0.113.7:80").starts_with("GET /1 "));
+    CHECK(as_text(client.read(1000)) == ok_answer);
+    lab.settle();
+    CHECK(reason_of(lab, client) == CloseReason::finished);
+  }
+}
+
+TEST_CASE("requests in clear: an upgrade, granted and declined") {
+  for (const bool granted_too : {true, false}) {
+    CAPTURE(granted_too);
+    Lab lab;
+    with_names(lab);
+    Connection& client = client_with(lab, request_for("a.example", "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    const std::string asked = serve(lab, "203.0.113.7:80", granted_too ? switching : std::string_view(ok_answer));
+    CHECK(asked.find("Connection: Upgrade\r\n") != std::string::npos);
+    CHECK(as_text(client.read(1000)) == (granted_too ? switching : std::string_view(ok_answer)));
+    client.send(text(granted_too ? "frames" : request_for("b.example", "/2")));
+    lab.settle();
+    CHECK(serve(lab, granted_too ? "203.0.113.7:80" : "203.0.113.8:80", granted_too ? "more frames" : std::string_view(ok_answer))
+              .starts_with(granted_too ? "frames" : "GET /2 "));
+    CHECK(as_text(client.read(1000)) == (granted_too ? "more frames" : ok_answer));
+    client.finish();
+    if (granted_too) lab.explicit_origins[endpoint("203.0.113.7:80")]->finish();
+    lab.settle();
+    CHECK(reason_of(lab, client) == CloseReason::finished);
+  }
+}
+
 TEST_CASE("requests in clear: an address literal is judged before it is dialled") {
   Lab lab;
   Connection& client = client_with(lab, request_for("198.51.100.1"));
