@@ -41,7 +41,9 @@ AIMS = [Aim("bump_conn_us", 0.25, ("sslsplit",), "SSLsplit"), Aim("bump_conn_us"
         Aim("bump_resumed_us", 0.15, ("sslsplit",), "SSLsplit with full handshakes", against="bump_conn_us"),
         *(Aim(f"bump_bulk_cpu_{_n}", 0.27, (peer,), text) for _n in BULK_STREAMS
           for peer, text in (("sslsplit", "SSLsplit"), ("squid-bump", "Squid"))),
-        Aim("bump_request_us", 0.35, ("squid-bump",), "Squid"), Aim("bump_idle_kb", 14)]
+        Aim("bump_request_us", 0.35, ("squid-bump",), "Squid"),
+        Aim("bump_request_us", 1.10, ("sluice-bump",), "the same without traffic rules", whose="sluice-bump-rules"),
+        Aim("bump_idle_kb", 14)]
 
 
 def window(the_lab, peer, load, port, path, connections, seconds):

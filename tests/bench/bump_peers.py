@@ -41,6 +41,29 @@ to = "{dir}/access.log"
 """
 
 
+# Ten of each kind over both stages, and nothing of what the bench asks for matches one: what every request of a gateway with a
+# grown rule table pays.
+TRAFFIC_RULES = [
+    'when = {{ host = [".news{n}.example", "shop{n}.example"] }}',
+    'when = {{ url = ["games{n}.example/play/*", "*/track{n}*.gif"] }}',
+    'when = {{ mime = "video/x-kind{n}", method = ["GET", "POST"] }}',
+    'when = {{ file_name = ["*.e{n}", "setup{n}*"], direction = "response" }}',
+    'when = {{ client = "10.80.{n}.0/24" }}',
+    'when = {{ user_agent = "(?i)robot{n}/" }}',
+    'when = {{ method = "PURGE{n}", client = "10.0.0.0/8" }}',
+    'when = {{ host = ".files{n}.example", file_type = "executable" }}\nexcept = [ {{ client = "10.0.0.7" }} ]',
+    'when = {{ schedule = "Mon-Sun 00:00-24:00", destination = "198.51.{n}.0/24" }}',
+    'when = {{ port = {port}, host = ".late{n}.example", schedule = "Mon-Fri 08:00-18:00" }}',
+]
+
+
+def traffic_rules(count):
+    kinds = len(TRAFFIC_RULES)
+    rules = (TRAFFIC_RULES[i % kinds].format(n=i, port=8000 + i) for i in range(count))
+    stages = ("bypass", "access")
+    return "".join(f"\n[[{stages[i // kinds % 2]}.rules]]\n{rule}\n" for i, rule in enumerate(rules))
+
+
 class BumpPeer(peers.Peer):
     """One gateway that bumps. `keeps_alive`: whether a connection serves more than one request."""
 
@@ -111,6 +134,7 @@ class SquidBump(BumpPeer):
 class SluiceBump(BumpPeer):
     name = "sluice-bump"
     workers = 1
+    traffic_rules = 0
 
     def version(self):
         return peers.Sluice.version(peers.Sluice(self.scratch, self.port))
@@ -130,8 +154,17 @@ class SluiceBump(BumpPeer):
 
     def write_config(self):
         config = self.dir / "rules.toml"
-        config.write_text(SLUICE_BUMP.format(port=self.port, dir=self.dir, scratch=self.scratch, workers=self.workers))
+        text = SLUICE_BUMP.format(port=self.port, dir=self.dir, scratch=self.scratch, workers=self.workers)
+        config.write_text(text + traffic_rules(self.traffic_rules))
         return config
 
 
-ALL = [SSLsplit, SquidBump, SluiceBump]
+class SluiceBumpRules(SluiceBump):
+    """The same with a table of traffic rules, for what those cost."""
+
+    name = "sluice-bump-rules"
+    traffic_rules = 100
+    measures = ("bump-requests",)
+
+
+ALL = [SSLsplit, SquidBump, SluiceBump, SluiceBumpRules]

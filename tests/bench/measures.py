@@ -181,11 +181,11 @@ def spread(the_lab, peer, seconds):
 
 class Aim:
     """What the project wants of a metric: at most (`more`: at least) `factor` times that of the best peer of `beside`, or
-    times another metric of it (`against`); with no peers, `factor` itself."""
+    times another metric of it (`against`); with no peers, `factor` itself. `whose`: of another peer than the task's own."""
 
-    def __init__(self, metric, factor, beside=(), text="", more=False, against=None):
+    def __init__(self, metric, factor, beside=(), text="", more=False, against=None, whose=None):
         self.metric, self.factor, self.beside, self.text, self.more = metric, factor, beside, text, more
-        self.against = against or metric
+        self.against, self.whose = against or metric, whose
 
 
 def _haproxy(metric, factor, more=False):

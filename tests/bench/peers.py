@@ -143,6 +143,7 @@ class Peer:
 
     name = ""
     redirected = True
+    measures = None  # names of --what; None: all of its task
     seen = None  # what the start's check learned of the peer, for the report
 
     def __init__(self, scratch, port):

@@ -38,10 +38,9 @@ def medians(rounds, names):
     return result
 
 
-def ratio_of(rounds, task, name, key, their_key):
+def ratio_of(rounds, ours, name, key, their_key):
     """Sluice / peer: the median of the ratios within a round, whose windows lie side by side; None without one in all."""
-    pairs = [(cells[task.ours].get(key, 0), cells[name].get(their_key, 0)) for cells in rounds
-             if task.ours in cells and name in cells]
+    pairs = [(cells[ours].get(key, 0), cells[name].get(their_key, 0)) for cells in rounds if ours in cells and name in cells]
     # A difference to no proxy can be below nothing; a ratio to that would say nothing.
     seen = [ours / theirs for ours, theirs in pairs if ours > 0 and theirs > 0]
     return statistics.median(seen) if seen and len(seen) == len(pairs) else None
@@ -52,7 +51,7 @@ def ratios(rounds, names, task):
     result = {}
     for name in names:
         if name != task.ours:
-            seen = {key: ratio_of(rounds, task, name, key, key) for key in task.metrics}
+            seen = {key: ratio_of(rounds, task.ours, name, key, key) for key in task.metrics}
             result[name] = {key: value for key, value in seen.items() if value is not None}
     return result
 
@@ -89,7 +88,7 @@ def wanted(task, rounds, middle):
     ours, lines = middle.get(task.ours, {}), []
     for aim in task.aims:
         if aim.beside:
-            seen = [ratio_of(rounds, task, name, aim.metric, aim.against) for name in aim.beside]
+            seen = [ratio_of(rounds, aim.whose or task.ours, name, aim.metric, aim.against) for name in aim.beside]
             value = (min if aim.more else max)((one for one in seen if one is not None), default=None)
             unit = f" × {aim.text}"
         else:
