@@ -73,7 +73,7 @@ def version(request):
 
 
 @pytest.fixture
-def start(lab, request):
+def start(lab, request, sanitizer_reports):
     """start(rules, **tables): kernel rules up and a daemon with that configuration, ended and judged after the test."""
     assert BINARY.exists(), f"{BINARY} does not exist: run `make`, or set SLUICE_BIN"
     lab.workers = 1 if request.node.get_closest_marker("one_worker") else lab_module.WORKERS
@@ -92,6 +92,8 @@ def start(lab, request):
             daemon.stop()
         except lab_module.LabError as error:
             failures.append(str(error))
+    if said := sanitizer_reports.take():
+        failures.insert(0, said)
     assert not failures, "\n".join(failures)
 
 
