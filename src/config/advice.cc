@@ -473,9 +473,10 @@ void advise_of_ports(std::span<const uint16_t> ports, const char* where, std::sp
         std::any_of(condition->groups.begin(), condition->groups.end(), [&](GroupId group) {
           const auto& texts = rules.written(group);
           return texts.empty() || std::any_of(texts.begin(), texts.end(), [&](const std::string& text) {
-                   const auto [first, last] = port_range(text);
-                   return std::any_of(ports.begin(), ports.end(),
-                                      [&](uint16_t port) { return first <= port && port <= last; });
+                   const auto range = port_range(text);
+                   return std::any_of(ports.begin(), ports.end(), [&](uint16_t port) {
+                     return range.first <= port && port <= range.second;
+                   });
                  });
         });
     if (!reachable)

@@ -12,8 +12,6 @@
 namespace sluice::flow {
 namespace {
 
-using record::CloseReason;
-
 // RFC 8446 section 6: alert, fatal(2), access_denied(49), as a record of its own in clear.
 constexpr std::array<uint8_t, 7> alert_access_denied = {21, 3, 3, 0, 2, 2, 49};
 

@@ -29,10 +29,14 @@ const GcmCode* code_for(uint32_t bytes, uint32_t nonce_bytes, uint32_t tag_bytes
 }  // namespace
 
 const GcmCode* gcm_code() {
+#if defined(SLUICE_HAS_WIDE_GCM)
   static const GcmCode* const best = gcm_code_512().can_run()   ? &gcm_code_512()
                                      : gcm_code_256().can_run() ? &gcm_code_256()
                                                                 : nullptr;
   return best;
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace sluice::tls

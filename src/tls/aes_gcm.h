@@ -12,6 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 
+// GCC alone: clang has no #pragma GCC target, so its builds (libFuzzer, clang-tidy) stay with wolfCrypt's
+// own.
+#if defined(__x86_64__) && !defined(__clang__)
+#define SLUICE_HAS_WIDE_GCM
+#endif
+
 namespace sluice::tls {
 
 inline constexpr size_t gcm_nonce_bytes = 12;
@@ -36,9 +42,10 @@ struct GcmCode {
   bool (*decrypt)(const GcmCall& call, const uint8_t* tag);
 };
 
-/// On x86-64 alone, like the next.
+#if defined(SLUICE_HAS_WIDE_GCM)
 [[nodiscard]] const GcmCode& gcm_code_256();
 [[nodiscard]] const GcmCode& gcm_code_512();
+#endif
 /// The fastest that this CPU can run; null: none.
 [[nodiscard]] const GcmCode* gcm_code();
 

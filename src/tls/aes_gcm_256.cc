@@ -1,13 +1,13 @@
 // Two blocks per vector: VAES without AVX-512 (AMD Zen 3, Intel Alder Lake and its N series).
-#if defined(__x86_64__)
+#include "tls/aes_gcm.h"
+
+#if defined(SLUICE_HAS_WIDE_GCM)
 
 #include <immintrin.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-
-#include "tls/aes_gcm.h"
 
 // Behind this line all is compiled for such a CPU; what is included above is not.
 #pragma GCC push_options
@@ -65,4 +65,4 @@ const GcmCode& gcm_code_256() {
 
 }  // namespace sluice::tls
 
-#endif  // __x86_64__
+#endif  // SLUICE_HAS_WIDE_GCM

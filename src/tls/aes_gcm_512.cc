@@ -1,5 +1,7 @@
 // Four blocks per vector: VAES with AVX-512 (Intel servers since Ice Lake, AMD since Zen 4).
-#if defined(__x86_64__)
+#include "tls/aes_gcm.h"
+
+#if defined(SLUICE_HAS_WIDE_GCM)
 
 // GCC 12 takes its own "undefined" vectors for a mistake (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -10,8 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-
-#include "tls/aes_gcm.h"
 
 // Behind this line all is compiled for such a CPU; what is included above is not.
 #pragma GCC push_options
@@ -71,4 +71,4 @@ const GcmCode& gcm_code_512() {
 
 }  // namespace sluice::tls
 
-#endif  // __x86_64__
+#endif  // SLUICE_HAS_WIDE_GCM

@@ -354,7 +354,7 @@ Status Engine::skip_early_data(std::span<const uint8_t>& input, Bytes& output) {
       state_.failure = {Fault::too_much_early_data, 0, 0};
       return Status::failed;
     case EarlyDataSkipper::Outcome::second_hello: {
-      const auto skipper = std::move(early_data_);
+      const auto skipper = std::exchange(early_data_, nullptr);
       std::span<const uint8_t> header = skipper->header();
       const Status status = negotiate(header, output);
       return status == Status::want_input ? Status::ok : status;

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#if defined(__x86_64__)
+#if defined(SLUICE_HAS_WIDE_GCM)
 
 using sluice::tls::GcmCall;
 using sluice::tls::GcmCode;
@@ -189,4 +189,4 @@ TEST_CASE(
   }
 }
 
-#endif  // __x86_64__
+#endif  // SLUICE_HAS_WIDE_GCM
