@@ -156,8 +156,9 @@ class Outlet {
 // --- exchange_judging.cc ---
 /// What the record needs of the request whose head has just been read, and what its response will need.
 Exchange::Request describe(const View& at, const http::RequestHead& head);
-/// The request that is being read. `content`: what is known of its body, null: nothing but what its head says.
-rules::Decision judge_request(const View& at, const Content* content, bool last);
+/// The request that is being read. `request`: what describe() has made of it, null if that is gone. `content`: what is known of its
+/// body, null: nothing but what its head says.
+rules::Decision judge_request(const View& at, const Exchange::Request* request, const Content* content, bool last);
 /// The response that is being read, to the oldest request.
 rules::Decision judge_response(const View& at, const Content* content, bool last);
 /// The later verdict on the same transaction; a rule that has been named stays named when no other is.

@@ -96,14 +96,16 @@ Exchange::Request describe(const View& at, const http::RequestHead& head) {
   return request;
 }
 
-rules::Decision judge_request(const View& at, const Content* content, bool last) {
+rules::Decision judge_request(const View& at, const Exchange::Request* request, const Content* content, bool last) {
   const rules::Policy& policy = policy_of(at);
   const http::RequestHead& head = at.state.codec().requests.head();
   rules::Facts facts = message_facts(at, rules::Event::request);
   Texts texts;
   facts.host = head.host().empty() ? fallback_host(at.session, texts.host) : head.host();
   facts.method = head.method();
-  if (policy.needs_url() || policy.needs_file_names()) {
+  if (request != nullptr && request->asked != nullptr) {
+    facts.url = request->asked->url;
+  } else if (policy.needs_url() || policy.needs_file_names()) {
     std::string fallback;
     http::append_canonical_url(texts.url, head, !at.session.is_http, fallback_host(at.session, fallback),
                                at.session.about.destination.port);

@@ -67,7 +67,7 @@ Exchange::Request* open_request(Exchange& state) {
 Next judge_again(const View& at, Outlet& outlet, bool last) {
   Exchange& state = at.state;
   state.content_up->tell_news();
-  const rules::Decision decision = judge_request(at, state.content_up.get(), last);
+  const rules::Decision decision = judge_request(at, open_request(state), state.content_up.get(), last);
   if (Exchange::Request* const request = open_request(state)) request->decision = decision;
   if (decision.pending) {
     // What cannot be read will not be known later either.
@@ -117,7 +117,7 @@ Next on_request(const View& at, Outlet& outlet) {
   if (!is_directed_here(at, head.host()))
     return answer_with_page(at, head, std::move(request), 421,
                             "This connection is not for that host: its certificate names others.", CloseReason::misdirected);
-  request.decision = judge_request(at, nullptr, false);
+  request.decision = judge_request(at, &request, nullptr, false);
   return follow_verdict(at, outlet, std::move(request));
 }
 
@@ -171,7 +171,7 @@ Next judge_unjudged(const View& at) {
     Outlet outlet(at.world, at.pair.origin);
     Exchange::Request request = std::move(*at.state.unjudged);
     at.state.unjudged.reset();
-    request.decision = judge_request(at, nullptr, false);
+    request.decision = judge_request(at, &request, nullptr, false);
     if (const Next next = follow_verdict(at, outlet, std::move(request)); next != Next::go) return next;
     if (!outlet.finish()) return out_of_memory(at.session);
   }

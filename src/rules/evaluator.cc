@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
+
 namespace sluice::rules {
 namespace {
 
@@ -37,7 +39,8 @@ Evaluator::Evaluator(const Policy& policy)
       possible_hosts_(words_),
       possible_urls_(words_),
       possible_sizes_(words_),
-      schedule_rows_(words_) {}
+      schedule_rows_(words_),
+      agents_(policy.user_agents_.empty() ? 0 : agents_max) {}
 
 void Evaluator::add_rows(uint32_t group, std::span<uint64_t> to) const {
   if (const uint32_t set = policy_->group_sets_[group]; set != Policy::no_row_set) {
@@ -173,8 +176,20 @@ void Evaluator::read_user(const Facts& facts) {
   if (facts.user_known == Known::not_yet) set_unknown(Slot::user);
   if (facts.user_known == Known::yes) hold_texts(policy.users_, facts.user);
   if (facts.user_agent_known == Known::not_yet) set_unknown(Slot::user_agent);
-  if (facts.user_agent_known == Known::yes)
-    policy.user_agents_.find(facts.user_agent, regex_scratch_, [&](SetId groups) { hold(groups); });
+  if (facts.user_agent_known == Known::yes && !policy.user_agents_.empty()) read_user_agent(facts.user_agent);
+}
+
+void Evaluator::read_user_agent(std::string_view text) {
+  const auto ask = [&](auto&& sink) { policy_->user_agents_.find(text, regex_scratch_, sink); };
+  if (text.size() > limits::user_agent_bytes_max) return ask([&](SetId groups) { hold(groups); });
+  Agent& agent = agents_[policy_->hash_.of(text) % agents_max];
+  if (!agent.is_known || agent.text != text) {
+    agent.text = text;
+    agent.matching.clear();
+    ask([&](SetId groups) { agent.matching.push_back(groups); });
+    agent.is_known = true;
+  }
+  for (const SetId groups : agent.matching) hold(groups);
 }
 
 // Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as

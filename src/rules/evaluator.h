@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "rules/policy.h"
@@ -59,6 +61,7 @@ class Evaluator {
   void read_names(const Facts& facts);
   void read_hello(const Facts& facts);
   void read_user(const Facts& facts);
+  void read_user_agent(std::string_view text);
   void read_url(const Facts& facts);
   void read_content(const Facts& facts);
   void read_file_names(const Facts& facts);
@@ -103,6 +106,16 @@ class Evaluator {
   LocalTime scheduled_at_;
   bool scheduled_ = false;
   std::vector<int> regex_scratch_;
+
+  /// What the expressions over user agents said of one. The clients of a network have few, and each says its own with every
+  /// request; all the expressions cost some 0.5 us. Empty where the policy has none.
+  struct Agent {
+    std::string text;
+    std::vector<SetId> matching;
+    bool is_known = false;
+  };
+  static constexpr size_t agents_max = 64;  // with their texts 40 KiB at most
+  std::vector<Agent> agents_;               // by hash
 };
 
 }  // namespace sluice::rules
