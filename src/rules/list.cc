@@ -19,15 +19,6 @@ std::string_view next_word(std::string_view& text) {
   return word;
 }
 
-// Hosts files name the machine itself; such lines are not meant as patterns.
-bool is_local_name(std::string_view name) {
-  constexpr std::array<std::string_view, 11> local_names = {
-      "localhost",     "localhost.localdomain", "local",        "broadcasthost",
-      "ip6-localhost", "ip6-loopback",          "ip6-localnet", "ip6-mcastprefix",
-      "ip6-allnodes",  "ip6-allrouters",        "ip6-allhosts"};
-  return std::find(local_names.begin(), local_names.end(), name) != local_names.end();
-}
-
 // Options that leave an Adblock rule meaning "everything at this host".
 bool options_cover_everything(std::string_view options) {
   while (true) {
@@ -87,7 +78,7 @@ class HostListReader {
           fmt::format("one entry a line, or \"ADDRESS name …\" as in a hosts file; '{}' is not an address",
                       address));
     for (std::string_view name = next_word(names); !name.empty(); name = next_word(names)) {
-      if (is_local_name(name) || name == address) continue;  // "0.0.0.0 0.0.0.0" opens some lists
+      if (detail::is_local_name(name) || name == address) continue;  // "0.0.0.0 0.0.0.0" opens some lists
       if (!normalize_host(name, pattern_.name, error_)) {
         problem(name, error_);
         continue;
@@ -167,6 +158,14 @@ const char* to_string(ListForm form) {
 }
 
 namespace detail {
+
+bool is_local_name(std::string_view name) {
+  constexpr std::array<std::string_view, 11> local_names = {
+      "localhost",     "localhost.localdomain", "local",        "broadcasthost",
+      "ip6-localhost", "ip6-loopback",          "ip6-localnet", "ip6-mcastprefix",
+      "ip6-allnodes",  "ip6-allrouters",        "ip6-allhosts"};
+  return std::find(local_names.begin(), local_names.end(), name) != local_names.end();
+}
 
 std::string_view without_byte_order_mark(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);

@@ -59,6 +59,8 @@ namespace detail {
 /// `line` without the comment, spaces and carriage return around; `column` is where it begins.
 [[nodiscard]] std::string_view trim_entry(std::string_view line, uint32_t& column);
 [[nodiscard]] std::string_view without_byte_order_mark(std::string_view text);
+/// Hosts files name the machine itself; such lines are not meant as patterns.
+[[nodiscard]] bool is_local_name(std::string_view name);
 
 template <class Line>
 void for_each_line(std::string_view text, Line&& line) {

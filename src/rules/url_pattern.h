@@ -21,7 +21,8 @@ namespace sluice::rules {
 
 struct UrlPattern {
   enum class Scheme : uint8_t { any, http, https };
-  enum class Path : uint8_t { none, exact, prefix, glob };
+  /// directory: of link lists alone (link_list.h); the target ends in '/', and what lies under it matches as well.
+  enum class Path : uint8_t { none, exact, prefix, glob, directory };
 
   Scheme scheme = Scheme::any;
   bool any_host = false;

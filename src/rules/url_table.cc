@@ -88,6 +88,9 @@ void UrlTableBuilder::place_prefixes_and_globs(UrlTable& table) {
       case UrlPattern::Path::exact:
         place.has_exact = true;
         break;
+      case UrlPattern::Path::directory:
+        place.has_directory = true;
+        break;
       case UrlPattern::Path::prefix:
         lengths.emplace_back(entry.place, entry.text_bytes);
         break;

@@ -32,6 +32,10 @@ struct UrlParts {
 
 class UrlTable {
  public:
+  /// Directories of a URL's path, from "/" on, that directory patterns are looked for in: as many as Safe Browsing tries
+  /// (URLs and Hashing, "Suffix/prefix expressions"). Each costs a look-up in every place.
+  static constexpr size_t directories_max = 4;
+
   UrlTable() = default;
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
@@ -64,6 +68,7 @@ class UrlTable {
   struct Place {
     bool has_none = false;
     bool has_exact = false;
+    bool has_directory = false;
     uint32_t lengths_first = 0;  // of its prefixes, in prefix_lengths_, ascending
     uint32_t lengths_count = 0;
     uint32_t globs_first = 0;  // in globs_
@@ -127,8 +132,23 @@ class UrlTable {
       const std::string_view front = target.substr(0, length);
       look_up(number, UrlPattern::Path::prefix, hash.of(front), front, probe.url, sink);
     }
+    if (place.has_directory) visit_directories(number, probe, hash, sink);
     for (uint32_t i = 0; i < place.globs_count; ++i) try_glob(globs_[place.globs_first + i], probe, sink);
     if (number == 0) try_any_host_globs(probe, sink);
+  }
+  /// The directories that the path lies in, and the path itself when it is one.
+  template <class Sink>
+  void visit_directories(uint32_t number, const Probe& probe, const NameHash& hash, Sink&& sink) const {
+    size_t bytes = 0;
+    for (size_t tried = 0; tried < directories_max && bytes < probe.path.size(); ++tried) {
+      const size_t slash = probe.path.find('/', bytes);
+      if (slash == std::string_view::npos) return;
+      bytes = slash + 1;
+      const std::string_view front = probe.path.substr(0, bytes);
+      look_up(number, UrlPattern::Path::directory, hash.of(front), front, probe.url, sink);
+    }
+    if (bytes < probe.path.size() && probe.path.ends_with('/'))
+      look_up(number, UrlPattern::Path::directory, probe.path_hash, probe.path, probe.url, sink);
   }
   template <class Sink>
   void try_glob(uint32_t index, const Probe& probe, Sink&& sink) const {
