@@ -87,6 +87,10 @@ std::string summary_of(const config::Config& config, size_t warnings) {
                       policy.access_default_allows() ? "allow" : "block");
   if (!policy.protection_rules().empty())
     text += fmt::format(", {}", counted(policy.protection_rules().size(), "protection rule"));
+  if (const size_t links = policy.link_entries(rules::Threat::phishing); links > 0)
+    text += fmt::format(", {}", counted(links, "phishing link"));
+  if (const size_t links = policy.link_entries(rules::Threat::malicious_link); links > 0)
+    text += fmt::format(", {}", counted(links, "malicious link"));
   text += fmt::format(", {}", counted(policy.host_patterns(), "host pattern"));
   if (warnings > 0) text += fmt::format(", {}", counted(warnings, "warning"));
   return text;

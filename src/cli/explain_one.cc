@@ -73,6 +73,9 @@ std::string shown_stages(const rules::Explanation& explanation) {
   text += shown_table("access", explanation.access);
   if (explanation.protection.read && !is_empty(explanation.protection))
     text += shown_table("protection", explanation.protection);
+  for (const rules::LinkReason& link : explanation.links)
+    text += fmt::format("  {:<8} links.{}{}: {}\n", shown(link.outcome), rules::to_string(link.threat),
+                        link.action.empty() ? "" : fmt::format(" ({})", link.action), printable(link.reason));
   return text;
 }
 

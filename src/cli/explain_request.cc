@@ -42,6 +42,10 @@ std::string name_in(std::string_view url) {
 }
 
 std::string by_of(const rules::Policy& policy, const Decision& decision) {
+  if (decision.threat_blocks)
+    return decision.protection_rule < 0
+               ? std::string("protection.default")
+               : fmt::format("protection rule \"{}\"", policy.protection_rule_name(decision.protection_rule));
   if (decision.bypass_rule != rules::rule_none)
     return fmt::format("bypass rule \"{}\"", policy.bypass_rule_name(decision.bypass_rule));
   if (decision.access_rule == rules::rule_default) return "access.default";

@@ -32,6 +32,10 @@ bool ends_it(Action action) {
 
 /// Which rule, or which default, a decision comes from.
 std::string by_of(const rules::Policy& policy, const rules::Decision& decision) {
+  if (decision.threat_blocks)
+    return decision.protection_rule < 0
+               ? std::string("protection.default")
+               : fmt::format("protection rule \"{}\"", policy.protection_rule_name(decision.protection_rule));
   const bool is_access = decision.action == Action::block || decision.action == Action::redirect;
   if (is_access && decision.bypass_rule != rules::rule_none)
     return fmt::format("bypass rule \"{}\"", policy.bypass_rule_name(decision.bypass_rule));

@@ -458,9 +458,55 @@ void advise_once(const Config& config, const RulesReader& rules, Problems& probl
   if (!config.tls.decrypt && rules.https_page_at())
     problems.warning(*rules.https_page_at(),
                      "access.https_page has no effect with tls.decrypt = false: a page inside HTTPS is shown by decrypting");
-  if (rules.protection_at())
+  if (rules.unscanned_at())
+    problems.warning(*rules.unscanned_at(),
+                     "protection: this version finds links alone ([links]); malware, encrypted and macro are read, and nothing "
+                     "finds them yet");
+  else if (rules.protection_at() && !config.policy->has_links())
     problems.warning(*rules.protection_at(),
-                     "protection: this version has no scanner yet, so nothing will be scanned; the rules are read and logged");
+                     "protection: this version finds links alone, and [links] names none: nothing will be found");
+}
+
+bool is_unconditional(const rules::Rule& rule, const rules::Policy& policy) {
+  return rule.excepts_count == 0 && policy.conditions_of(rule.row).empty();
+}
+// The rule that ends the reading of a table for everything, and those above it; all, when there is none.
+std::span<const rules::Rule> up_to_unconditional(std::span<const rules::Rule> table, const rules::Policy& policy) {
+  const auto last =
+      std::find_if(table.begin(), table.end(), [&](const rules::Rule& rule) { return is_unconditional(rule, policy); });
+  return last == table.end() ? table : table.first(static_cast<size_t>(last - table.begin()) + 1);
+}
+
+// Link lists that nothing is asked of, or that can only log.
+void advise_of_links(const Config& config, const RulesReader& rules, Problems& problems) {
+  const rules::Policy& policy = *config.policy;
+  const bool reads_requests = !config.gateway.http_ports.empty() || knows_users(config) || bumps(config, rules);
+  for (const rules::Threat threat : rules::link_threats) {
+    const ReadLinks& links = rules.links(threat);
+    if (!links.position || links.hosts + links.paths == 0) continue;
+    const std::string name = fmt::format("links.{}", rules::to_string(threat));
+    const auto warn = [&](std::string text) { problems.warning(*links.position, name + std::move(text)); };
+    const auto bypass = up_to_unconditional(policy.bypass_rules(), policy);
+    if (!bypass.empty() && is_unconditional(bypass.back(), policy) &&
+        std::all_of(bypass.begin(), bypass.end(), [](const rules::Rule& rule) { return rule.action == rules::Action::peek; })) {
+      warn(fmt::format(" is never consulted: the bypass rule \"{}\" in line {} lets everything pass unscanned", bypass.back().name,
+                       bypass.back().position.line));
+      continue;
+    }
+    const auto table = up_to_unconditional(policy.protection_rules(), policy);
+    const bool uses_default = table.empty() || !is_unconditional(table.back(), policy);
+    const bool skips = std::all_of(table.begin(), table.end(), [&](const rules::Rule& rule) {
+      return rule.threats.of(threat) == rules::ThreatAction::skip;
+    });
+    if (skips && (!uses_default || policy.protection_default().of(threat) == rules::ThreatAction::skip))
+      warn(" blocks nothing: the protection rules and [protection.default] say skip, so what it has is only logged");
+    if (links.hosts > 0 && !policy.decrypt() && !reads_requests)
+      warn(": only its addresses can match: tls.decrypt = false relays every handshake unread, so no names are seen");
+    if (links.paths > 0 && !reads_requests)
+      warn(fmt::format(": {} of its entries have a path and can never match: paths need the requests inside, and none are read; "
+                       "nothing is bumped, and gateway.http_ports is empty",
+                       links.paths));
+  }
 }
 
 /// `ports`: those whose connections this table sees; `where` they are listed.
@@ -512,6 +558,7 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
   std::vector<uint16_t> all_ports(gateway.tls_ports);
   all_ports.insert(all_ports.end(), gateway.http_ports.begin(), gateway.http_ports.end());
   advise_once(config, rules, problems);
+  advise_of_links(config, rules, problems);
   for (const auto kind :
        {rules::TableKind::bypass, rules::TableKind::access, rules::TableKind::protection, rules::TableKind::tls}) {
     const std::span<const ReadRule> table(rules.rules(kind));

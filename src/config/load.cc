@@ -22,11 +22,8 @@ constexpr std::array<NotYet, 3> later_tls = {
     {{"roots", "the keys are system_roots = true and extra_roots = [\"FILE\"]"},
      {"crl", "the key is crl_files = [\"FILE\"]"},
      {"ocsp", "a stapled OCSP response is always checked; this version asks no OCSP servers"}}};
-constexpr std::array<NotYet, 3> later_tables = {
-    {{"antivirus", "this version does not scan traffic yet"},
-     {"icap", "this version does not scan traffic yet"},
-     {"links",
-      "this version does not scan traffic yet; a list of hosts or URLs can be blocked with [[access.rules]]"}}};
+constexpr std::array<NotYet, 2> later_tables = {
+    {{"antivirus", "this version does not scan content yet"}, {"icap", "this version does not scan content yet"}}};
 
 std::vector<uint16_t> read_ports(Section& section, std::string_view key, const Gateway& gateway) {
   std::vector<uint16_t> ports;
@@ -240,6 +237,9 @@ void read_document(const Table& document, const ReadFile& read_file, RulesReader
   Section protection = section("protection");
   rules.read_protection(protection);
   protection.finish();
+  Section links = section("links");
+  rules.read_links(links);
+  links.finish();
   require_ca(rules, config.tls, problems);  // access.https_page wants one, too
   Section limits = section("limits");
   read_limits(limits, config.limits);

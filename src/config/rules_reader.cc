@@ -130,11 +130,12 @@ std::optional<std::string> RulesReader::read_list(std::string_view name, Positio
   return text;
 }
 
-void RulesReader::list_problem(const std::string& path, Position at, std::string message, size_t& count) {
+void RulesReader::list_problem(const std::string& path, Position at, std::string message, size_t& count,
+                               Severity severity) {
   if (++count <= list_problems_max) {
-    problems_.add(Severity::error, path, at, std::move(message));
+    problems_.add(severity, path, at, std::move(message));
   } else if (count == list_problems_max + 1) {
-    problems_.add(Severity::error, path, at, "more lines of this list are wrong; only the first are shown");
+    problems_.add(severity, path, at, "more lines of this list are wrong; only the first are shown");
   }
 }
 
@@ -513,6 +514,9 @@ void RulesReader::read_threats(Section& section, rules::ThreatActions& threats) 
   for (size_t i = 0; i < rules::threat_count; ++i) {
     const auto threat = static_cast<rules::Threat>(i);
     rules::ThreatAction action = threats.of(threat);
+    const bool is_link = std::find(rules::link_threats.begin(), rules::link_threats.end(), threat) != rules::link_threats.end();
+    if (const Value* value = section.value(rules::to_string(threat)); value != nullptr && !is_link && !unscanned_at_)
+      unscanned_at_ = value->position;
     section.choice<rules::ThreatAction>(rules::to_string(threat),
                                         {{"block", rules::ThreatAction::block}, {"skip", rules::ThreatAction::skip}},
                                         action);

@@ -1,4 +1,4 @@
-// [[bypass.rules]], [[access.rules]], [[protection.rules]] and [[tls.rules]]: sections of rules.toml and the lists that they name
+// [[bypass.rules]], [[access.rules]], [[protection.rules]], [[tls.rules]] and [links]: sections of rules.toml and the lists that they name
 // -> a PolicyBuilder.
 //
 // One per load; holds the lists read so far, so that a file named by many rules is read once.
@@ -30,6 +30,13 @@ struct ReadRule {
   std::vector<std::vector<rules::RowCondition>> excepts{};
 };
 
+/// What [links] names for one class of threats.
+struct ReadLinks {
+  std::optional<rules::Position> position;  // of its key; nullopt: it is not there
+  size_t hosts = 0;                         // entries that mean a whole host …
+  size_t paths = 0;                         // … and those that have a path
+};
+
 class RulesReader {
  public:
   RulesReader(const std::string& file, const ReadFile& read_file, rules::PolicyBuilder& builder,
@@ -45,6 +52,8 @@ class RulesReader {
   void read_access(Section& access);
   void read_protection(Section& protection);
   void read_tls(Section& tls);
+  /// [links] (links_reader.cc).
+  void read_links(Section& links);
 
   /// A list of networks outside the rules (gateway.exempt_…), with "@FILE" entries.
   [[nodiscard]] std::vector<Cidr> networks(Section& section, std::string_view key);
@@ -73,6 +82,9 @@ class RulesReader {
   [[nodiscard]] const std::vector<ReadRule>& access_rules() const { return rules(rules::TableKind::access); }
   /// Where [protection.default] or the first protection rule stands; nullopt when neither is written.
   [[nodiscard]] const std::optional<rules::Position>& protection_at() const { return protection_at_; }
+  /// Where one of the classes stands that nothing in this version finds: malware, encrypted, macro.
+  [[nodiscard]] const std::optional<rules::Position>& unscanned_at() const { return unscanned_at_; }
+  [[nodiscard]] const ReadLinks& links(rules::Threat threat) const { return links_[static_cast<size_t>(threat)]; }
   /// Where access.https_page = true stands.
   [[nodiscard]] const std::optional<rules::Position>& https_page_at() const { return https_page_at_; }
   /// The list files that were read, as paths.
@@ -109,7 +121,11 @@ class RulesReader {
   [[nodiscard]] bool take_bump(const std::string& key, const Value& value, std::string_view others);
   [[nodiscard]] std::optional<std::string> read_list(std::string_view name, rules::Position at);
   void read_hosts(rules::GroupId group, const std::string& path, const std::string& text, rules::Position at);
-  void list_problem(const std::string& path, rules::Position at, std::string message, size_t& count);
+  void list_problem(const std::string& path, rules::Position at, std::string message, size_t& count,
+                    Severity severity = Severity::error);
+  void read_links_of(Section& section, rules::Threat threat);
+  void read_link_list(rules::GroupId group, const std::string& path, const std::string& text, rules::Position at,
+                      ReadLinks& read);
 
   std::string directory_;  // of the configuration file, with a slash behind; empty for the current one
   const ReadFile& read_file_;
@@ -122,6 +138,8 @@ class RulesReader {
   std::map<rules::GroupId, std::vector<std::string>> written_;
   std::array<std::vector<ReadRule>, 4> read_;  // by TableKind
   std::optional<rules::Position> protection_at_;
+  std::optional<rules::Position> unscanned_at_;
+  std::array<ReadLinks, rules::threat_count> links_;  // by Threat
   std::optional<rules::Position> https_page_at_;
   std::vector<std::string> list_files_;
 };

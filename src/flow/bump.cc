@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/ip.h"
 #include "flow/bumper.h"
+#include "flow/refusal.h"
 #include "flow/session.h"
 #include "http/headers.h"
 #include "tls/reframe.h"
@@ -369,9 +370,9 @@ Next enter_for_page(Session& session) {
   const std::vector<std::string_view> alpn = alpn_offer(session, true, usable);
   // A client that cannot be shown a page is blocked as ever.
   if (!usable || session.seen->version_max < session.ruling->config->tls.min_version)
-    return close(session, CloseReason::rule_block, Farewell::reset, usable ? "tls_version" : "alpn");
+    return close(session, refusal_of(session.decision), Farewell::reset, usable ? "tls_version" : "alpn");
   if (session.seen->early_data && session.seen->retry_group == 0)
-    return close(session, CloseReason::rule_block, Farewell::reset, "early_data");
+    return close(session, refusal_of(session.decision), Farewell::reset, "early_data");
   if (!alpn.empty()) room.handshakes->alpn_offer = alpn.front();
   room.handshakes->page = "blocked";
   return turn_to_client(session, Replacement::page);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "flow/refusal.h"
 #include "flow/road.h"
 #include "flow/session.h"
 #include "http/headers.h"
@@ -78,7 +79,7 @@ bool has_https_page(const Session& session) {
 
 /// S23: no page and no redirect for a CONNECT, real or synthetic.
 Next end_forbidden(Session& session) {
-  const CloseReason reason = session.decision.action == Action::block ? CloseReason::rule_block : CloseReason::rule_redirect;
+  const CloseReason reason = refusal_of(session.decision);
   if (session.asked == nullptr) return close(session, reason, Farewell::reset);
   if (!session.asked->established && session.ruling->config->explicit_proxy.blocked_connect == config::BlockedConnect::status)
     return answer_in_words(session, 403, {}, reason);
@@ -217,7 +218,9 @@ Next at_hello(Session& session) {
     // S4: both names are judged, and the stricter verdict wins.
     facts.host = asked->host;
     const rules::Decision decision = session.ruling->judge.hello(facts);
+    const auto listed = session.decision.threat;
     if (hello.sni.empty() || strictness(decision.action) > strictness(session.decision.action)) session.decision = decision;
+    if (!session.decision.threat && !hello.sni.empty()) session.decision.threat = listed ? listed : decision.threat;
   }
   const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "flow/exchange.h"
+#include "flow/refusal.h"
 #include "rules/policy.h"
 
 namespace sluice::flow {
@@ -392,7 +393,7 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
   if (!page.empty()) exchange->page = std::make_unique<std::string>(std::move(page));
   if (session.decision.action == rules::Action::block) {
     exchange->mode = Exchange::Mode::page;
-    exchange->reason = record::CloseReason::rule_block;
+    exchange->reason = refusal_of(session.decision);
   }
   session.step = Step::exchange;
   session.room.emplace<ExchangeRoom>(ExchangeRoom{std::move(pair), std::move(exchange)});

@@ -198,7 +198,7 @@ Next answer_verdict(const View& at, const http::RequestHead& head, Exchange::Req
 /// that will still come, as far as known.
 Next replace_response(const View& at, Outlet& outlet, uint64_t left);
 /// The verdict on a message of which something has been passed on: a reset, so that nobody takes it for whole.
-Next cut_refused(const View& at);
+Next cut_refused(const View& at, const rules::Decision& decision);
 /// There is no origin, or none any more, for the oldest request that has not been answered.
 Next answer_without_origin(const View& at, uint16_t status, std::string_view sentence, CloseReason reason);
 /// What the request that is being read has sent behind its head, when we answer it.

@@ -1,6 +1,7 @@
 // Step exchange, what the gateway says in place of the origin: pages, redirects, refusals.
 
 #include "flow/exchange.h"
+#include "flow/refusal.h"
 #include "flow/verdict_page.h"
 #include "http/page.h"
 
@@ -31,10 +32,6 @@ http::Audience audience_for(const View& at, const http::RequestHead& head) {
   http::Audience audience = http::audience_of(head);
   audience.keep_alive = stays_usable(at, head);
   return audience;
-}
-
-CloseReason reason_of(const rules::Decision& decision) {
-  return decision.action == rules::Action::redirect ? CloseReason::rule_redirect : CloseReason::rule_block;
 }
 
 uint16_t status_of(const rules::Decision& decision) { return decision.action == rules::Action::redirect ? 302 : 403; }
@@ -72,7 +69,7 @@ Next answer_verdict(const View& at, const http::RequestHead& head, Exchange::Req
   write_verdict(answer, audience, at.world, at.session, request.decision,
                 {request.method, request.url, head.host(), head.headers.find("User-Agent").value_or("")});
   const uint16_t status = status_of(request.decision);
-  const CloseReason reason = reason_of(request.decision);
+  const CloseReason reason = refusal_of(request.decision);
   return answer_ourselves(at, std::move(request), status, std::move(answer), reason, audience.keep_alive);
 }
 
@@ -109,15 +106,15 @@ Next replace_response(const View& at, Outlet& outlet, uint64_t left) {
   state.replaced = true;
   state.close_after_response = false;
   if (!closes) return Next::go;
-  const CloseReason reason = reason_of(request.decision);
+  const CloseReason reason = refusal_of(request.decision);
   for (const Exchange::Request& each : state.outstanding) log(at, each);
   state.outstanding.clear();
   state.client_is_done = true;
   return say_goodbye(at, reason, {});
 }
 
-Next cut_refused(const View& at) {
-  return close(at.session, CloseReason::rule_block, Farewell::reset, "late");
+Next cut_refused(const View& at, const rules::Decision& decision) {
+  return close(at.session, refusal_of(decision), Farewell::reset, "late");
 }
 
 Next refuse_request(const View& at, http::Refusal refusal) {

@@ -1,6 +1,7 @@
 // Step exchange, the ends of either side, the records of requests, and what is held meanwhile.
 
 #include "flow/exchange.h"
+#include "flow/refusal.h"
 #include "rules/policy.h"
 
 namespace sluice::flow::exchanging {
@@ -61,6 +62,16 @@ void log(const View& at, const Exchange::Request& request) {
   record.access_rule = policy.access_rule_name(request.decision.access_rule);
   // That [protection.default] applies to what no rule names would be said in every line.
   if (request.decision.protection_rule >= 0) record.protection_rule = policy.protection_rule_name(request.decision.protection_rule);
+  const rules::Decision& decision = request.decision;
+  if (decision.threat) {
+    record.scan = "threat";
+    record.threat = rules::to_string(*decision.threat);
+    count_threat(at.world.counters, *decision.threat);
+  } else if (decision.action == rules::Action::peek && !decision.scan) {
+    record.scan = "skipped";
+  } else if (decision.action == rules::Action::peek && policy.has_links()) {
+    record.scan = "clean";
+  }
   record.total_us = at.world.kernel.now_us() - request.begun_us;
   at.world.records.write(record);
   ++at.world.counters.requests;

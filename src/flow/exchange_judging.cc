@@ -147,6 +147,8 @@ void merge(rules::Decision& into, const rules::Decision& later) {
   into.needs = later.needs;
   into.scan = later.scan;
   into.threats = later.threats;
+  if (later.threat) into.threat = later.threat;
+  into.threat_blocks = later.threat_blocks;
 }
 
 std::unique_ptr<Content> begin_content(const View& at, rules::Needs wanted, const http::Headers& headers, http::Framing framing,

@@ -75,7 +75,7 @@ Next judge_again(const View& at, Outlet& outlet, bool last) {
     return waits_for_nothing ? judge_again(at, outlet, true) : Next::go;
   }
   const std::unique_ptr<Exchange::Request> waiting = std::move(state.waiting);
-  if (refuses(decision) && waiting == nullptr) return cut_refused(at);
+  if (refuses(decision) && waiting == nullptr) return cut_refused(at, decision);
   if (refuses(decision)) {
     const Next next = answer_verdict(at, state.codec().requests.head(), std::move(*waiting));
     state.content_up.reset();

@@ -67,7 +67,7 @@ Next judge_again(const View& at, Outlet& outlet, bool last) {
     return waits_for_nothing ? judge_again(at, outlet, true) : Next::go;
   }
   if (refuses(decision)) {
-    if (is_out(state)) return cut_refused(at);
+    if (is_out(state)) return cut_refused(at, decision);
     const uint64_t left = last && !state.content_down->is_unreadable() ? 0 : body_left(at);
     state.content_down.reset();
     return replace_response(at, outlet, left);

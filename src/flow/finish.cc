@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "flow/lookups.h"
+#include "flow/refusal.h"
 #include "flow/session.h"
 #include "rules/policy.h"
 
@@ -115,6 +116,10 @@ void log(Session& session) {
   if (action == rules::Action::tunnel || action == rules::Action::tunnel_sni) {
     record.scan = "skipped";
     record.scan_reason = "tunnel";
+  }
+  if (const auto threat = session.decision.threat) {
+    record.scan = rules::to_string(*threat);
+    count_threat(world.counters, *threat);
   }
   if (session.retreat_reason != nullptr) record.scan_reason = session.retreat_reason;
   record.bytes_up = session.bytes_up;

@@ -1,6 +1,7 @@
 #include "flow/road.h"
 
 #include "base/check.h"
+#include "flow/refusal.h"
 
 namespace sluice::flow {
 namespace {
@@ -31,8 +32,8 @@ Road road_at_hello(const config::Tls& tls, const rules::Decision& decision, Firs
   const bool has_hello = first_bytes == FirstBytes::hello_with_sni || first_bytes == FirstBytes::hello_without_sni;
   switch (decision.action) {
     case Action::tunnel: return {Action::tunnel, std::nullopt, false};
-    case Action::block: return {Action::block, CloseReason::rule_block, false};
-    case Action::redirect: return {Action::redirect, CloseReason::rule_redirect, false};
+    case Action::block:
+    case Action::redirect: return {decision.action, refusal_of(decision), false};
     case Action::terminate:
       if (has_hello || decision.tls_rule != rules::rule_default)
         return {Action::terminate, CloseReason::rule_terminate, false};

@@ -11,6 +11,8 @@ namespace {
 
 /// Which stage has decided, in a sentence for people (%REASON%).
 std::string_view reason_of(const rules::Decision& decision, const rules::Rule* rule) {
+  if (decision.threat_blocks)
+    return decision.threat == rules::Threat::phishing ? "A list of phishing links has it." : "A list of malicious links has it.";
   if (rule == nullptr) return "No rule allows it.";
   return decision.bypass_rule >= 0 ? "A bypass rule forbids it." : "An access rule forbids it.";
 }
@@ -35,7 +37,9 @@ void write_verdict(std::string& out, const http::Audience& audience, const World
   values.client_ip = client;
   values.user = session.asked == nullptr ? std::string_view() : session.asked->user;
   values.user_agent = request.user_agent;
-  values.rule = rule == nullptr ? std::string_view("access.default") : rule->name;
+  const std::string_view fallback = decision.threat_blocks ? "protection.default" : "access.default";
+  values.rule = rule == nullptr ? fallback : rule->name;
+  if (decision.threat_blocks) values.threat = values.category = rules::to_string(*decision.threat);
   values.reason = reason_of(decision, rule);
   values.server = config.page.server.empty() ? world.host_name : config.page.server;
   if (rule != nullptr && decision.action == rules::Action::redirect)

@@ -24,14 +24,55 @@ Decision undecided(const Policy& policy, Needs needs) {
   return decision;
 }
 
-// The last stage, of what nothing forbids. It does not keep a message waiting: what is done with a threat is
-// asked when there is one, and then all is known.
-void read_protection(const Policy& policy, const Evaluator& evaluator, bool settled, Decision& decision) {
+const ThreatActions& threats_of(const Policy& policy, RuleIndex rule) {
+  return rule == rule_default ? policy.protection_default()
+                              : policy.protection_rules()[static_cast<size_t>(rule)].threats;
+}
+
+// What the link lists say of a CONNECT or a request (S24, S32), and what is done about it: undecided while a list may have a name or
+// an address that is not known yet.
+Decision read_links(const Policy& policy, const Evaluator& evaluator, bool settled, Decision decision) {
+  Evaluator::Unknowns unknowns;
+  const Evaluator::Match match = evaluator.first_certain(TableKind::protection, settled, unknowns);
+  const ThreatActions& certain = threats_of(policy, match.rule);
+  bool pending = false;
+  for (const Threat threat : link_threats) {
+    const Truth listed = evaluator.listed(threat);
+    if (decision.threat_blocks || listed == Truth::no || (settled && listed == Truth::unknown)) continue;
+    const auto i = static_cast<size_t>(threat);
+    const bool blocks = certain.of(threat) == ThreatAction::block;
+    if (listed == Truth::unknown) {
+      // Of a request only the address can be unknown.
+      pending = pending || blocks || unknowns.may_block[i];
+      unknowns.needs |= needs_destination;
+      continue;
+    }
+    // Rules that cannot be decided yet do not matter when they say the same.
+    if (blocks ? unknowns.may_skip[i] : unknowns.may_block[i]) {
+      pending = true;
+    } else if (blocks) {
+      decision.action = Action::block;
+      decision.threat = threat;
+      decision.threat_blocks = true;
+      decision.protection_rule = match.rule;
+      decision.threats = certain;
+    } else if (!decision.threat) {
+      decision.threat = threat;
+    }
+  }
+  return pending && !decision.threat_blocks ? undecided(policy, unknowns.needs) : decision;
+}
+
+// The last stage, of what nothing forbids. Rules over what is not known yet keep a message waiting only when there is a threat.
+Decision read_protection(const Policy& policy, const Evaluator& evaluator, bool settled, Decision decision) {
   const Evaluator::Match match = evaluator.first(TableKind::protection, settled);
-  if (match.unknown) return;
-  decision.protection_rule = match.rule;
-  if (match.rule != rule_default)
-    decision.threats = policy.protection_rules()[static_cast<size_t>(match.rule)].threats;
+  if (!match.unknown) {
+    decision.protection_rule = match.rule;
+    decision.threats = threats_of(policy, match.rule);
+  }
+  // A response has no link of its own: that of its request has been judged.
+  const bool has_link = policy.has_links() && evaluator.event() != Event::response;
+  return has_link ? read_links(policy, evaluator, settled, decision) : decision;
 }
 
 enum class Early : uint8_t {
@@ -70,8 +111,7 @@ Decision read_stages(const Policy& policy, const Evaluator& evaluator, bool sett
   decision.action = access_action(policy, access.rule);
   if (hangs_on(decision.action)) return undecided(policy, unknowns.needs);
   decision.access_rule = access.rule;
-  if (decision.action == Action::peek) read_protection(policy, evaluator, settled, decision);
-  return decision;
+  return decision.action == Action::peek ? read_protection(policy, evaluator, settled, decision) : decision;
 }
 
 bool refuses(const Decision& decision) { return decision.action != Action::peek; }

@@ -331,6 +331,11 @@ bool Evaluator::only_content_is_unknown(uint32_t row) const {
   return only;
 }
 
+Truth Evaluator::listed(Threat threat) const {
+  const uint32_t links = policy_->links_[static_cast<size_t>(threat)].row;
+  return links == Policy::no_row ? Truth::no : row(links);
+}
+
 Truth Evaluator::rule(const Rule& rule, bool settled) const {
   Truth truth = row(rule.row);
   for (uint32_t i = 0; i < rule.excepts_count && truth != Truth::no; ++i) {
@@ -360,7 +365,7 @@ Needs Evaluator::needs_of(const Rule& rule) const {
     if (is_unknown(Slot::file_type)) needs |= needs_prefix;
     if (is_unknown(Slot::md5) || is_unknown(Slot::sha256)) needs |= needs_whole_body;
     if (is_unknown(Slot::size)) needs |= needs_size;
-    if (is_unknown(Slot::destination) || is_unknown(Slot::host)) needs |= needs_destination;
+    if (is_unknown(Slot::destination) || is_unknown(Slot::host) || is_unknown(Slot::url)) needs |= needs_destination;
   };
   if (row(rule.row) == Truth::unknown) add(rule.row);
   for (uint32_t i = 0; i < rule.excepts_count; ++i)
@@ -398,6 +403,8 @@ Evaluator::Match Evaluator::first(TableKind kind, bool settled, Unknowns* unknow
           unknowns->any = true;
           unknowns->only_block = unknowns->only_block && candidate.action == Action::block;
           unknowns->needs |= needs_of(candidate);
+          for (size_t i = 0; i < threat_count; ++i)
+            (candidate.threats.actions[i] == ThreatAction::block ? unknowns->may_block : unknowns->may_skip)[i] = true;
           break;
         case Truth::no:
           break;

@@ -25,6 +25,8 @@ class Evaluator {
   /// `event` counts, whatever `facts.event` says.
   void evaluate(const Facts& facts, Event event);
 
+  /// Of the last evaluate().
+  [[nodiscard]] Event event() const { return event_; }
   /// Of the last evaluate(): whether one condition of a row holds, and whether all do.
   [[nodiscard]] Truth condition(uint32_t row, Slot slot) const;
   [[nodiscard]] Truth row(uint32_t row) const;
@@ -41,6 +43,8 @@ class Evaluator {
   struct Unknowns {
     bool any = false;
     bool only_block = true;  // each of them would block
+    std::array<bool, threat_count> may_block{};  // of the protection table, by Threat: what they say of it
+    std::array<bool, threat_count> may_skip{};
     Needs needs = needs_nothing;
   };
   /// The same, but reads past rules that cannot be decided: adds them to `unknowns`, and goes on to the first
@@ -48,6 +52,8 @@ class Evaluator {
   [[nodiscard]] Match first_certain(TableKind table, bool settled, Unknowns& unknowns) const {
     return first(table, settled, &unknowns);
   }
+  /// Whether a link list of this class has what is asked for.
+  [[nodiscard]] Truth listed(Threat threat) const;
   /// The same question for one rule.
   [[nodiscard]] Truth rule(const Rule& rule, bool settled) const;
 

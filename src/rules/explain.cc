@@ -293,6 +293,32 @@ End end_of(std::span<const Rule> rules, const TableReasons& table, Action fallba
   return last.rule == rule_default ? End::no_match : End::allowed;
 }
 
+/// What the link lists say, and what the protection rules make of it.
+void explain_links(const Policy& policy, const Evaluator& evaluator, const Facts& facts, Explanation& explanation) {
+  for (const Threat threat : link_threats) {
+    const Condition* const lists = policy.link_lists(threat);
+    if (lists == nullptr) continue;
+    LinkReason& link = explanation.links.emplace_back();
+    link.threat = threat;
+    std::string known = fact(facts, is_message(facts) ? Slot::url : Slot::host);
+    if (!is_message(facts) && !(facts.host_known == Known::yes && facts.host.empty()))
+      known += fmt::format(", and the destination is {}", facts.destination.address.to_string());
+    link.reason = fmt::format("{} (line {}): {}", lists->text, lists->position.line, known);
+    const Truth truth = evaluator.listed(threat);
+    link.outcome = truth == Truth::yes  ? RuleReason::Outcome::matched
+                   : truth == Truth::no ? RuleReason::Outcome::not_matched
+                                        : RuleReason::Outcome::deferred;
+    if (truth != Truth::yes) continue;
+    const Decision& decision = explanation.decision;
+    if (decision.threat_blocks && decision.threat == threat)
+      link.action = "block";
+    else if (decision.protection_rule == rule_none)
+      link.action = "not decided yet";
+    else
+      link.action = decision.threats.of(threat) == ThreatAction::block ? "block" : "skip";
+  }
+}
+
 /// Bypass, access, protection: each is read unless an earlier one ended the reading.
 void explain_stages(const Policy& policy, const RuleExplainer& explainer, Explanation& explanation) {
   const Decision& decision = explanation.decision;
@@ -323,8 +349,8 @@ void explain_stages(const Policy& policy, const RuleExplainer& explainer, Explan
     explanation.protection.why_not_read = why;
     return;
   }
-  explain_table(policy.protection_rules(), explainer, TableKind::protection, "[protection.default]", rule_none,
-                explanation.protection);
+  explain_table(policy.protection_rules(), explainer, TableKind::protection, "[protection.default]",
+                decision.threat_blocks ? decision.protection_rule : rule_none, explanation.protection);
 }
 
 }  // namespace
@@ -351,14 +377,16 @@ Explanation explain(const Policy& policy, const Facts& known, Event event, bool 
       break;
   }
   explain_stages(policy, RuleExplainer(policy, evaluator, facts, settled), explanation);
+  if (explanation.protection.read && event != Event::response) explain_links(policy, evaluator, facts, explanation);
 
   const Action action = explanation.decision.action;
   const bool refused = action == Action::block || action == Action::redirect;
   if (event == Event::request || event == Event::response) {
     explanation.tls.why_not_read = "they are about connections";
   } else if (refused && event == Event::connect && !settled) {
-    explanation.tls.why_not_read = explanation.decision.access_rule == rule_none ? "a bypass rule closes the connection"
-                                                                                 : "an access rule closes the connection";
+    explanation.tls.why_not_read = explanation.decision.threat_blocks              ? "a link list has it, and that closes the connection"
+                                   : explanation.decision.access_rule == rule_none ? "a bypass rule closes the connection"
+                                                                                   : "an access rule closes the connection";
   } else if (!policy.decrypt()) {
     explanation.tls.why_not_read = "tls.decrypt = false: handshakes are relayed without intervention";
   } else {

@@ -28,8 +28,17 @@ struct TableReasons {
   std::vector<RuleReason> rules;  // from the first to the one that ended the reading, the default included
 };
 
+/// One class of link lists.
+struct LinkReason {
+  Threat threat = Threat::phishing;
+  RuleReason::Outcome outcome = RuleReason::Outcome::not_matched;
+  std::string action;  // of one that matched: "block", "skip"; "not decided yet"
+  std::string reason;  // "phishing = [\"@lists/a.txt\"] (line 3): the host is www.example.com"
+};
+
 struct Explanation {
   Decision decision;
+  std::vector<LinkReason> links;  // those that were looked at; each class that [links] names
   TableReasons bypass;
   TableReasons access;
   TableReasons protection;

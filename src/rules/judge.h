@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "rules/facts.h"
 
@@ -33,6 +34,9 @@ inline constexpr RuleIndex rule_default = -2;  // the table's default applied
 enum class Threat : uint8_t { malware, phishing, malicious_link, encrypted, macro };
 inline constexpr size_t threat_count = 5;
 [[nodiscard]] const char* to_string(Threat threat);  // "malicious_link", as in rules.toml
+
+/// Those that link lists name (`[links]`).
+inline constexpr std::array<Threat, 2> link_threats = {Threat::phishing, Threat::malicious_link};
 
 enum class ThreatAction : uint8_t { block, skip };
 
@@ -68,6 +72,10 @@ struct Decision {
   /// What is done with a threat in it. Those of [protection.default] until the protection stage is decided (protection_rule is
   /// rule_none then).
   ThreatActions threats{};
+  /// What a protection module has found: a link list has the name or the URL (S24, S32). With `threat_blocks` the action is block
+  /// because of it; else it was skipped, as the protection rule said.
+  std::optional<Threat> threat{};
+  bool threat_blocks = false;
 };
 
 class Judge {

@@ -119,13 +119,19 @@ const Rule* Policy::refusing_rule(const Decision& decision) const {
   const auto rule_of = [](const std::vector<Rule>& rules, RuleIndex index) {
     return index >= 0 && static_cast<size_t>(index) < rules.size() ? &rules[static_cast<size_t>(index)] : nullptr;
   };
+  if (decision.threat_blocks) return rule_of(protection_.rules, decision.protection_rule);
   // A bypass rule that refuses ends the reading; the access stage is not reached.
   if (const Rule* rule = rule_of(bypass_.rules, decision.bypass_rule)) return rule;
   return rule_of(access_.rules, decision.access_rule);
 }
 
+const Condition* Policy::link_lists(Threat threat) const {
+  const uint32_t row = links_[static_cast<size_t>(threat)].row;
+  return row == no_row ? nullptr : conditions_of(row).data();
+}
+
 size_t Policy::memory_bytes() const {
-  return hosts_.memory_bytes() + interfaces_.exact.memory_bytes() + alpn_.exact.memory_bytes() +
+  return hosts_.memory_bytes() + urls_.memory_bytes() + interfaces_.exact.memory_bytes() + alpn_.exact.memory_bytes() +
          ja4_.exact.memory_bytes() + ja4_.prefixes.memory_bytes();
 }
 

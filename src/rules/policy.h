@@ -110,7 +110,8 @@ class Policy {
   [[nodiscard]] std::span<const Rule> bypass_rules() const { return bypass_.rules; }
   [[nodiscard]] std::span<const Rule> access_rules() const { return access_.rules; }
   [[nodiscard]] std::span<const Rule> protection_rules() const { return protection_.rules; }
-  /// The bypass or access rule that a block or redirect comes from; null when it was access.default, or nothing refused.
+  /// The bypass, access or protection rule that a block or redirect comes from; null when it was access.default or
+  /// [protection.default], or nothing refused.
   [[nodiscard]] const Rule* refusing_rule(const Decision& decision) const;
   [[nodiscard]] bool decrypt() const { return decrypt_; }
   [[nodiscard]] Action tls_default() const { return tls_default_; }
@@ -151,6 +152,11 @@ class Policy {
         .subspan(row_conditions_[row], row_conditions_[row + 1] - row_conditions_[row]);
   }
 
+  /// Entries of the link lists of one class, and where rules.toml names them.
+  [[nodiscard]] size_t link_entries(Threat threat) const { return links_[static_cast<size_t>(threat)].entries; }
+  [[nodiscard]] const Condition* link_lists(Threat threat) const;
+  [[nodiscard]] bool has_links() const { return has_links_; }
+
   [[nodiscard]] size_t host_patterns() const { return hosts_.size(); }
   [[nodiscard]] size_t memory_bytes() const;
 
@@ -165,6 +171,12 @@ class Policy {
     uint32_t first_word = 0;
     uint32_t words = 0;
   };
+  /// What the link lists of one class say is a row with one condition, over `url`, that no table reads.
+  struct Links {
+    uint32_t row = no_row;
+    size_t entries = 0;
+  };
+  static constexpr uint32_t no_row = ~uint32_t{0};
   struct Ports {
     std::vector<uint32_t> starts;  // sorted; the range ends where the next begins
     std::vector<SetId> sets;
@@ -220,6 +232,8 @@ class Policy {
   Table access_;
   Table protection_;
   Table tls_;
+  std::array<Links, threat_count> links_;  // by Threat
+  bool has_links_ = false;
   ThreatActions protection_default_;
   bool https_page_ = false;
   Needs request_needs_ = needs_nothing;
@@ -229,7 +243,7 @@ class Policy {
   bool access_default_allows_ = true;
   bool can_bump_ = false;
 
-  uint32_t words_ = 0;       // words per row set: bypass, access, protection, TLS rules, then except entries
+  uint32_t words_ = 0;       // words per row set: bypass, access, protection, TLS rules, then except entries and link lists
   uint32_t slots_used_ = 0;  // bit per Slot that some row has a condition on
   std::vector<uint64_t> rows_without_;       // per slot: rows with no condition on it
   HostRows host_rows_;                       // rows whose host condition has names, and those where it has addresses

@@ -96,6 +96,19 @@ bool PolicyBuilder::add_url(GroupId group, const UrlPattern& pattern) {
   return urls_.add(pattern, group);
 }
 
+bool PolicyBuilder::add_link(GroupId group, const Link& link) {
+  if (!link.network) return add_url(group, link.url);
+  add_network(group, *link.network);
+  return true;
+}
+
+void PolicyBuilder::set_links(Threat threat, RowCondition lists, size_t entries) {
+  Links& links = links_[static_cast<size_t>(threat)];
+  SLUICE_CHECK(links.lists.empty() && lists.shown.slot == Slot::url);
+  links.lists.push_back(std::move(lists));
+  links.entries = entries;
+}
+
 bool PolicyBuilder::add_hash(GroupId group, std::string_view bytes) {
   const Slot slot = slot_of(group);
   SLUICE_CHECK((slot == Slot::md5 && bytes.size() == 16) || (slot == Slot::sha256 && bytes.size() == 32));
@@ -113,7 +126,7 @@ void PolicyBuilder::add_presence(GroupId group, bool present) {
   presences_.push_back({slot, present, group});
 }
 
-// Bypass rules from row 0, each further table from the next whole word, except entries behind them.
+// Bypass rules from row 0, each further table from the next whole word, except entries and link lists behind them.
 std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
   std::vector<Row> rows;
   const std::array<std::pair<std::vector<RuleSource>*, Policy::Table*>, 4> tables = {{{&bypass_, &policy.bypass_},
@@ -144,6 +157,12 @@ std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
       table->rules.push_back(std::move(rule));
       ++next;
     }
+  }
+  for (size_t i = 0; i < threat_count; ++i) {
+    if (links_[i].lists.empty()) continue;
+    rows.push_back({next_except, &links_[i].lists});
+    policy.links_[i] = {next_except++, links_[i].entries};
+    policy.has_links_ = true;
   }
   policy.words_ = words_for(next_except);
   return rows;
@@ -332,6 +351,10 @@ std::shared_ptr<const Policy> PolicyBuilder::build() {
       policy->response_needs_ = static_cast<Needs>(policy->response_needs_ | needs_of(rule, true));
     }
   }
+  // What is done with a link may hang on a request's own body; a response is none.
+  for (const RuleSource& rule : protection_)
+    if (std::any_of(links_.begin(), links_.end(), [](const Links& links) { return !links.lists.empty(); }))
+      policy->request_needs_ = static_cast<Needs>(policy->request_needs_ | needs_of(rule, false));
   const std::vector<Row> rows = number_rows(*policy);
   compile_rows(*policy, rows);
   policy->group_slots_ = group_slots_;

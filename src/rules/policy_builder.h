@@ -4,6 +4,7 @@
 // by whoever reads them from text; misuse of the builder itself is a CHECK.
 #pragma once
 
+#include <array>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "rules/host_pattern.h"
+#include "rules/link_list.h"
 #include "rules/policy.h"
 
 namespace sluice::rules {
@@ -78,6 +80,10 @@ class PolicyBuilder {
   void add_schedule(GroupId group, const Schedule& schedule) { schedules_.push_back({schedule, group}); }
 
   void set_decrypt(bool decrypt) { decrypt_ = decrypt; }
+  /// The link lists of one class, at most once each: groups of slot url, filled with add_link(). `entries`: how many they hold.
+  void set_links(Threat threat, RowCondition lists, size_t entries);
+  [[nodiscard]] bool add_link(GroupId group, const Link& link);
+
   void set_tls_default(Action action) { tls_default_ = action; }
   void set_access_default(bool allows) { access_default_allows_ = allows; }
   void set_https_page(bool https_page) { https_page_ = https_page; }
@@ -164,6 +170,11 @@ class PolicyBuilder {
   bool decrypt_ = true;
   Action tls_default_ = Action::tunnel_sni;
   bool access_default_allows_ = true;
+  struct Links {
+    std::vector<RowCondition> lists;  // one, or none
+    size_t entries = 0;
+  };
+  std::array<Links, threat_count> links_;
   std::vector<RuleSource> tls_;
   std::vector<RuleSource> bypass_;
   std::vector<RuleSource> access_;

@@ -651,6 +651,7 @@ class Round {
       case CloseReason::rule_terminate:
       case CloseReason::rule_block:
       case CloseReason::rule_redirect:
+      case CloseReason::threat_block:
         return must(story.verdict == Verdict::forbidden);
       case CloseReason::origin_refused:
         return must(story.dial.result == -ECONNREFUSED);

@@ -26,6 +26,8 @@ action = "allow"
 )");
   CHECK(summary_of(*config, 1) ==
         "ok: 1 TLS rule (else terminate), 1 access rule (else block), 2 host patterns, 1 warning");
+  CHECK(summary_of(*config_of("[links]\nphishing = [\"a.example\", \"b.example/x\"]\nmalicious_link = [\"c.example\"]\n"), 0) ==
+        "ok: 0 TLS rules (else tunnel-sni), 0 access rules (else allow), 2 phishing links, 1 malicious link, 2 host patterns");
 }
 
 TEST_CASE("kernel-setup gets every value that it needs, one line each") {

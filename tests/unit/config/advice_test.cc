@@ -191,8 +191,8 @@ TEST_CASE("S28: content that a tunnel carries unseen, and what is blocked but ca
 }
 
 TEST_CASE("S28: what has no effect in this version or with these settings") {
-  warns("[protection.default]\nmalware = \"block\"\n", "protection: this version has no scanner yet, so nothing will be scanned");
-  warns("[[protection.rules]]\nwhen = { host = \"a.example\" }\n", "nothing will be scanned");
+  warns("[protection.default]\nmalware = \"block\"\n", "2:11: warning: protection: this version finds links alone");
+  warns("[[protection.rules]]\nwhen = { host = \"a.example\" }\n", "[links] names none: nothing will be found");
   warns("[tls]\ndecrypt = false\n[access]\nhttps_page = true\n", "4:14: warning: access.https_page has no effect");
   warns(bump_all + access("method = \"PSOT\""), "PSOT is not a registered method; did you mean POST?");
 }

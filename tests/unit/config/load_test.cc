@@ -252,7 +252,7 @@ TEST_CASE("S2: default actions: choices with the nearest; plain tunnel refused w
 
 TEST_CASE("what the specification names but this version lacks says so") {
   check_refused({"[antivirus]\n", "1:2: error: antivirus: this version does not scan"});
-  check_refused({"[links]\n", "1:2: error: links: "});
+  check_refused({"[icap]\n", "1:2: error: icap: this version does not scan"});
   check_refused(
       {"[tls]\nroots = []\n", "2:1: error: tls.roots: the keys are system_roots = true and extra_roots"});
 }
