@@ -286,6 +286,16 @@ int main(int argc, char** argv) {
     bench_load(form, path + "/" + form + ".toml");
   }
 
+  {
+    std::string pages = "\"id\",\"dateadded\",\"url\"\n";
+    for (const std::string& name : domains(count, 1)) pages += "\"1\",\"2026-11-22\",\"http://" + name + "/wp-content/x.php\"\n";
+    write(path + "/pages.csv", pages);
+  }
+  write(path + "/link-hosts.toml", "[links]\nphishing = \"@plain.txt\"\n");
+  write(path + "/link-pages.toml", "[gateway]\nhttp_ports = [80]\n[links]\nphishing = \"@pages.csv\"\n");
+  bench_load("links", path + "/link-hosts.toml");
+  bench_load("pages", path + "/link-pages.toml");
+
   auto listed = domains(count, 1);
   std::shuffle(listed.begin(), listed.end(), std::mt19937_64(3));
   auto deeper = listed;
@@ -329,6 +339,13 @@ int main(int argc, char** argv) {
   bench_request("1,000 rules, misses", load(path + "/requests.toml"), misses);
   bench_request("and 500,000 URLs, misses", load(path + "/urls.toml"), misses);
   bench_request("and 3 user agents, misses", load(path + "/agents.toml"), misses);
+  const std::string links = "[links]\nphishing = \"@adblock.txt\"\nmalicious_link = \"@pages.csv\"\n";
+  write(path + "/links.toml", many_request_rules(1000) + links);
+  bench_verdict("1,000 rules, links, hits", load(path + "/links.toml"), hits);
+  bench_verdict("1,000 rules, links, misses", load(path + "/links.toml"), misses);
+  bench_request("1,000 rules, links, hits", load(path + "/links.toml"), hits);
+  bench_request("1,000 rules, links, misses", load(path + "/links.toml"), misses);
+  for (const char* name : {"pages.csv", "link-hosts.toml", "link-pages.toml", "links.toml"}) unlink((path + "/" + name).c_str());
   for (const char* name : {"urls.txt", "requests.toml", "urls.toml", "agents.toml"}) unlink((path + "/" + name).c_str());
   for (const char* name : {"plain.txt", "hosts.txt", "adblock.txt", "plain.toml", "hosts.toml",
                            "adblock.toml", "one.toml", "many.toml", "more.toml"})

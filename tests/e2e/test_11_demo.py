@@ -41,7 +41,7 @@ def test_the_demo_ends_as_expected(folder):
     output, _ = process.communicate(timeout=deadline_s(60))
     assert process.returncode == 0, output
     good = re.findall(r"^  ok  (IPv4 IPv6|IPv4|IPv6)  ", output, re.M)
-    assert len(" ".join(good).split()) == 2 * 24, output  # each case over both
+    assert len(" ".join(good).split()) == 2 * 28, output  # each case over both
     for line in (r"decrypted +200 .* Gateway CA +bump ",
                  r"asks inside for another host +421 .* Gateway CA +bump .* finished",
                  r"the client trusts only its own CA .* ok +client_rejected_certificate",
@@ -57,6 +57,9 @@ def test_the_demo_ends_as_expected(folder):
                  r"redirected +302 Go to",
                  r"HTTPS: the connection is blocked +connection reset .* no trackers +rule_block",
                  r"HTTPS: with a page +403 .* Gateway CA +bump",
+                 r"a listed page +403 .*",
+                 r"a listed host, over HTTPS +connection reset .* phishing +threat_block",
+                 r"a listed directory of a site that may be read +403 .* Gateway CA +bump",
                  r"blocked: a bare close +Proxy CONNECT aborted .* explicit +block +rule_block",
                  r"GET http://www\.shop\.example/holiday\.jpg +403 block +\(no programs\)",
                  r"GET http://pixel\.tracker\.example/p\.gif +403 block +\(no trackers\)"):

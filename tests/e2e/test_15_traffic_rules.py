@@ -7,6 +7,10 @@
 
 One row for every cell of {kind of traffic} x {bypass, access, protection} x {allow, block, redirect, no match} x {the rule names
 CONNECT, excludes it, says nothing of it}.
+
+In the protection stage "allow" is skip. What its rules speak of is a threat: a link list has the row's host, address or page. "block" rows
+are of the class that [protection.default] skips, "allow" rows of the one that it blocks, so that each is seen to differ from the default. Nothing
+is listed for "redirect", which this stage has not.
 """
 
 import dataclasses
@@ -17,7 +21,7 @@ import ssl
 import pytest
 from bump_peers import Browser, Plain, Tls, answer, client_context
 from test_17_explicit import Client, names, proxy  # noqa: F401 (fixtures)
-from lab import V4, V6, LabError, access_rule, rule, run, tls_rule, toml_value
+from lab import V4, V6, LabError, access_rule, rule, run, tls_rule, toml_table, toml_value
 
 PORTAL = "https://portal.example/"
 STAGES = ("bypass", "access", "protection")
@@ -39,6 +43,13 @@ class Row:
     def host(self):
         return f"{self.name}.rows.example"
 
+    @property
+    def threat(self):
+        """The class of links that has this row's host; None: it is in no list."""
+        if self.stage != "protection":
+            return None
+        return {"block": "phishing", "no match": "phishing", "allow": "malicious_link", "redirect": None}[self.action]
+
     def toml(self, when):
         """The rule of this row, for what meets `when`."""
         if self.action == "no match":
@@ -46,33 +57,70 @@ class Row:
         if self.mention == "names":
             when = {**when, "method": "CONNECT"}
         except_ = [{"method": "CONNECT"}] if self.mention == "excludes" else None
-        if self.stage == "protection":  # its actions are about threats: with "redirect" there is none
+        if self.stage == "protection":
             lines = ["[[protection.rules]]", f"name = {toml_value(self.name)}", f"when = {toml_value(when)}"]
             lines += [f"except = {toml_value(except_)}"] if except_ else []
-            return "\n".join(lines + [f"malware = {toml_value('skip' if self.action == 'allow' else 'block')}"]) + "\n\n"
+            lines += [f"{threat} = {toml_value('skip' if self.action == 'allow' else 'block')}" for threat in DEFAULT]
+            return "\n".join(lines) + "\n\n"
         more = {"to": PORTAL} if self.action == "redirect" else {}
         action = "block" if self.action == "no match" else self.action
         return rule(self.stage, self.name, action, when, except_, **more)
 
     @property
-    def forbids(self):
-        return self.stage != "protection" and self.action in ("block", "redirect")
+    def refusal(self):
+        """What the log calls a refusal of this row."""
+        return "block" if self.stage == "protection" else self.action
+
+    def forbids(self, event):
+        """Whether the CONNECT, or a request, is refused."""
+        if self.stage == "protection":
+            says = "skip" if self.action == "allow" else "block"
+            return self.threat is not None and (says if self.matches(event) else DEFAULT[self.threat]) == "block"
+        return self.action in ("block", "redirect") and self.matches(event)
 
     def matches(self, event):
         """Whether this row's rule matches the CONNECT, or a message."""
         return self.action != "no match" and self.mention in (("names", "silent") if event == "CONNECT" else ("excludes", "silent"))
 
     def check_names(self, record, event, where):
-        """The log names the rule in its stage, when it matched."""
+        """The log names the rule in its stage, when it matched, and what scanning came to."""
         named = record.get(f"{self.stage}_rule")
         assert (named == self.name) == self.matches(event), (self.name, where, record)
+        self.check_scan(record, event, where)
+
+    def check_scan(self, record, event, where, listed=True):
+        threat = self.threat if listed else None
+        if event == "CONNECT":
+            tunnel = record["action"].startswith("tunnel")
+            assert (record.get("scan"), record.get("reason")) == (
+                threat or ("skipped" if tunnel else None), "tunnel" if tunnel else None), (self.name, where, record)
+            return
+        unscanned = self.stage == "bypass" and self.action == "allow" and self.matches(event)
+        refused = threat is None and self.forbids(event)
+        scan = "threat" if threat else "skipped" if unscanned else None if refused else "clean"
+        assert (record.get("scan"), record.get("threat")) == (scan, threat), (self.name, where, record)
+
+
+DEFAULT = {"phishing": "skip", "malicious_link": "block"}
+
+
+def tables(rows, listed=lambda row: row.host):
+    """The link lists and the default policy."""
+    links = {threat: [listed(row) for row in rows if row.threat == threat] for threat in DEFAULT}
+    return toml_table("links", links) + toml_table("protection.default", DEFAULT)
 
 
 ROWS = [Row(stage, action, mention) for stage in STAGES for action in ACTIONS for mention in MENTIONS]
 
 
-def check_refusal(row, page, where):
-    if row.action == "block":
+def check_refusal(row, page, where, event="request"):
+    if row.stage == "protection":
+        assert (page.status, page.get("cache-control")) == (403, "no-store"), (row.name, where)
+        rule_name = row.name if row.matches(event) else "protection.default"
+        sentence = {"phishing": "A list of phishing links has it.", "malicious_link": "A list of malicious links has it."}[row.threat]
+        for text in (rule_name, row.threat, sentence):
+            assert text.encode() in page.body, (row.name, where, text)
+    elif row.action == "block":
         assert (page.status, page.get("cache-control")) == (403, "no-store"), (row.name, where)
         assert row.name.encode() in page.body, (row.name, where)
     else:
@@ -80,7 +128,10 @@ def check_refusal(row, page, where):
 
 
 def check_refused_record(row, record, where):
-    assert record["action"] == row.action and record[f"{row.stage}_rule"] == row.name, (row.name, where, record)
+    action = "block" if row.stage == "protection" else row.action
+    close = {"block": "rule_block", "redirect": "rule_redirect"}[action] if row.threat is None else "threat_block"
+    assert (record["action"], record["close"], record["bytes_up"]) == (action, close, 0), (row.name, where, record)
+    row.check_names(record, "CONNECT", where)
 
 
 def is_reset(open_):
@@ -98,9 +149,10 @@ def is_reset(open_):
 def test_plain_http(bump, site, connect, version):
     """The rules are over the address, which is known at CONNECT: what matches there ends in a reset, without a byte."""
     sites = {row: site(version, None) for row in ROWS}
-    daemon = bump("".join(row.toml({"destination": [origin.address]}) for row, origin in sites.items()))
+    daemon = bump("".join(row.toml({"destination": [origin.address]}) for row, origin in sites.items())
+                  + tables(ROWS, lambda row: sites[row].address))
     for row, origin in sites.items():
-        if row.forbids and row.matches("CONNECT"):
+        if row.forbids("CONNECT"):
             peer = connect(version, origin.address, 80, may_be_reset=True)
             assert peer.ending() == ("reset", b""), row.name
             check_refused_record(row, daemon.record_of(peer.port), "CONNECT")
@@ -109,7 +161,7 @@ def test_plain_http(bump, site, connect, version):
         client = Browser(Plain(connect(version, origin.address, 80)))
         for _ in range(2):  # every request on a kept connection is judged
             page = client.get("/row", "Accept: text/html")
-            if row.forbids and row.matches("request"):
+            if row.forbids("request"):
                 check_refusal(row, page, "plain")
             else:
                 assert page.status == 200, row.name
@@ -120,18 +172,18 @@ def test_plain_http(bump, site, connect, version):
         assert len(logged) == 2
         for each in logged:
             row.check_names(each, "request", "plain")
-            assert each["action"] == (row.action if row.forbids and row.matches("request") else "allow"), (row.name, each)
-        assert len(origin.requests) == (0 if row.forbids and row.matches("request") else 2), row.name
+            assert each["action"] == (row.refusal if row.forbids("request") else "allow"), (row.name, each)
+        assert len(origin.requests) == (0 if row.forbids("request") else 2), row.name
 
 
 @pytest.mark.parametrize("version", [V4, V6])
 def test_transparent_connect(bump, site, visit, pki, version):
     """Tunnelled: there is nothing but the CONNECT."""
     origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
-    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS), tls={"default_action": "tunnel-sni"})
+    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS) + tables(ROWS), tls={"default_action": "tunnel-sni"})
     for row in ROWS:
         before = len(origin.visits)
-        if row.forbids and row.matches("CONNECT"):
+        if row.forbids("CONNECT"):
             client = visit(origin, name=row.host, handshake=False)
             assert is_reset(client.handshake), row.name
             check_refused_record(row, daemon.record_of(client.port), "CONNECT")
@@ -149,12 +201,12 @@ def test_transparent_connect(bump, site, visit, pki, version):
 def test_explicit_connect(proxy, names, site, connect, pki, version):  # noqa: F811
     """A real CONNECT: a bare close in place of the reset, and nothing looked up."""
     origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
-    daemon = proxy("".join(row.toml({"host": row.host}) for row in ROWS))
+    daemon = proxy("".join(row.toml({"host": row.host}) for row in ROWS) + tables(ROWS))
     for row in ROWS:
         names.addresses[row.host] = [origin.address]
         visits = len(origin.visits)
         client = Client(connect, version)
-        if row.forbids and row.matches("CONNECT"):
+        if row.forbids("CONNECT"):
             assert client.ask(f"{row.host}:443").answer() is None, row.name
             check_refused_record(row, daemon.record_of(client.port), "explicit CONNECT")
             assert row.host not in names.asked and len(origin.visits) == visits, row.name
@@ -171,17 +223,17 @@ def test_explicit_connect(proxy, names, site, connect, pki, version):  # noqa: F
 @pytest.mark.parametrize("version", [V4, V6])
 def test_bumped_requests(bump, site, visit, pki, version):
     origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"))
-    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS))
+    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS) + tables(ROWS))
     for row in ROWS:
         before, visits = len(origin.requests), len(origin.visits)
-        if row.forbids and row.matches("CONNECT"):
+        if row.forbids("CONNECT"):
             client = visit(origin, name=row.host, handshake=False)
             assert is_reset(client.handshake), row.name
             check_refused_record(row, daemon.record_of(client.port), "CONNECT")
             assert len(origin.visits) == visits, row.name
             continue
         client = Browser(visit(origin, name=row.host), row.host)
-        refused = row.forbids and row.matches("request")
+        refused = row.forbids("request")
         for _ in range(2):
             page = client.get("/row", "Accept: text/html")
             if refused:
@@ -196,34 +248,41 @@ def test_bumped_requests(bump, site, visit, pki, version):
         assert len(logged) == 2
         for each in logged:
             row.check_names(each, "request", "bumped")
-            assert each["action"] == (row.action if refused else "allow"), (row.name, each)
+            assert each["action"] == (row.refusal if refused else "allow"), (row.name, each)
         assert len(origin.requests) - before == (0 if refused else 2), row.name
 
 
 @pytest.mark.parametrize("version", [V4, V6])
 def test_bumped_responses(bump, site, visit, pki, version):
-    """The rules are over responses alone, which no CONNECT is: one that names it never matches."""
+    """The rules are over responses alone, which no CONNECT is: one that names it never matches. A link is judged with its request, so what a
+    protection rule says of responses comes too late, and the default has decided."""
     origin = site(version, pki.issue("rows", sans="DNS:*.rows.example"), lambda request: answer(
         b"a film, says the head", "200 OK", "Content-Type: video/mp4" if request.target == "/film" else "Content-Type: text/plain"))
-    daemon = bump("".join(row.toml({"host": row.host, "mime": "video/*", "direction": "response"}) for row in ROWS))
+    daemon = bump("".join(row.toml({"host": row.host, "mime": "video/*", "direction": "response"}) for row in ROWS)
+                  + tables(ROWS, lambda row: f"https://{row.host}/film"))
     for row in ROWS:
         before = len(origin.requests)
         client = Browser(visit(origin, name=row.host), row.host)
-        refused = row.forbids and row.mention != "names"
+        as_link = row.threat is not None and DEFAULT[row.threat] == "block"
+        refused = as_link or (row.stage != "protection" and row.action in ("block", "redirect") and row.mention != "names")
         for path in ("/words", "/film", "/words"):
             page = client.get(path, "Accept: text/html")
             if refused and path == "/film":
-                check_refusal(row, page, "response")
+                check_refusal(row, page, "response", event="the request, which no rule of this table matches")
             else:
                 assert (page.status, page.body) == (200, b"a film, says the head"), (row.name, path)
         client.stream.close()
         daemon.record_of(client.port)
         logged = daemon.requests_of(client.port)
-        assert [each["action"] for each in logged] == ["allow", row.action if refused else "allow", "allow"], row.name
+        assert [each["action"] for each in logged] == ["allow", row.refusal if refused else "allow", "allow"], row.name
         for each in logged:
-            matches = each["url"].endswith("/film") and row.action != "no match" and row.mention != "names"
+            film = each["url"].endswith("/film")
+            matches = film and not as_link and row.action != "no match" and row.mention != "names"
             assert (each.get(f"{row.stage}_rule") == row.name) == matches, (row.name, each)
-        assert len(origin.requests) - before == 3, row.name
+            if row.stage == "protection":
+                threat = row.threat if film else None
+                assert (each["scan"], each.get("threat")) == ("threat" if threat else "clean", threat), (row.name, each)
+        assert len(origin.requests) - before == (2 if as_link else 3), row.name
 
 
 # --- what is in a body ----------------------------------------------------------------------------------------------
