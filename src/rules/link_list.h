@@ -6,11 +6,10 @@
 //   CSV      the column "url" of a header, which may be a comment: `"id","dateadded","url",…` of URLhaus,
 //            `phish_id,url,…` of PhishTank
 //
-// A host, or a URL without a path and a query, means the whole host: everything at it and at the names under
-// it, CONNECT included. A URL with more than that means its path at the host and the names under it (Safe
-// Browsing, "URLs and Hashing"): with a query just that; else with any query; and when it ends in '/' what
-// lies under it. Spellings do not matter: every entry is taken as its canonical form. '#' begins a comment
-// (';' too, in plain form). Pure: the text is an argument.
+// A host, or a URL without a path and a query, means the whole host: everything at it and at the names under it, CONNECT
+// included. A URL with more than that means its path at the host and the names under it (Safe Browsing, "URLs and Hashing"):
+// with a query just that; else with any query; and when it ends in '/' what lies under it. Spellings do not matter: every
+// entry is taken as its canonical form. '#' begins a comment (';' too, in plain form). Pure: the text is an argument.
 #pragma once
 
 #include <cstddef>
@@ -25,16 +24,15 @@
 namespace sluice::rules {
 
 struct Link {
-  std::optional<Cidr>
-      network;     // in place of `url`: matches the destination, and a host that is written as an address
-  UrlPattern url;  // without scheme and port
+  std::optional<Cidr> network;  // in place of `url`: matches the destination, and a host that is written as an address
+  UrlPattern url;               // without scheme and port
 
   /// It means a whole host, so a CONNECT can meet it.
   [[nodiscard]] bool is_host() const { return network.has_value() || url.is_host(); }
 };
 
-/// One entry in plain form; false with `error` set to what is wrong and what is allowed. `link` and `error`
-/// may be used again and again, for lists of a million lines.
+/// One entry in plain form; false with `error` set to what is wrong and what is allowed. `link` and `error` may be used again and
+/// again, for lists of a million lines.
 [[nodiscard]] bool parse_link(std::string_view text, Link& link, std::string& error);
 
 enum class LinkForm : uint8_t { plain, adblock, csv };
@@ -50,7 +48,7 @@ class LinkSink {
 struct LinkSummary {
   LinkForm form = LinkForm::plain;
   size_t entries = 0;
-  size_t skipped = 0;  // Adblock lines that cannot be applied to a host name, exceptions included
+  size_t skipped = 0;               // Adblock lines that cannot be applied to a host name, exceptions included
   uint32_t first_skipped_line = 0;  // 0: none
 };
 
