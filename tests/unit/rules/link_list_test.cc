@@ -188,8 +188,9 @@ TEST_CASE("S32: the expressions of Safe Browsing") {
       {"http://1.2.3.4/1/", {"1.2.3.4/1/", "1.2.3.4/"}},
       {"http://example.co.uk/1", {"example.co.uk/1", "example.co.uk/", "co.uk/1", "co.uk/"}},
   };
-  for (const auto& [url, expressions] : documented) {
-    for (const std::string& expression : expressions) {
+  for (const auto& row : documented) {
+    const std::string& url = row.first;
+    for (const std::string& expression : row.second) {
       CAPTURE(expression);
       CHECK(OneLink(expression).has(url));
     }
