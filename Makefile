@@ -4,6 +4,7 @@
 #   SAN     asan | ubsan | tsan: a sanitizer build   (default: none)
 #   V       1: show every command
 #   CACHE   where third-party builds are kept        (default: ~/.cache/sluice)
+#   SLUICE_OLDER  1: with the older pinned libraries (default: none; goes to build/older, see docs/building.md)
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -13,7 +14,8 @@ SHELL := /bin/bash
 # Under sudo the cache is that of the user who called it, so that `sudo make install` builds nothing anew.
 CACHE ?= $(or $(SLUICE_CACHE),$(if $(SUDO_USER),$(shell getent passwd '$(SUDO_USER)' | cut -d: -f6),$(HOME))/.cache/sluice)
 export SLUICE_CACHE := $(CACHE)
-DEPS := $(shell deps/install prefix)
+# Before 4.4, make does not hand exported variables to $(shell).
+DEPS := $(shell SLUICE_CACHE='$(CACHE)' SLUICE_OLDER='$(SLUICE_OLDER)' deps/install prefix)
 
 SAN ?=
 V ?=
@@ -24,7 +26,7 @@ BUILD ?= build/libfuzzer
 CXX := clang++
 SANFLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
-BUILD ?= build$(if $(SAN),/$(SAN))
+BUILD ?= build$(if $(SLUICE_OLDER),/older)$(if $(SAN),/$(SAN))
 ifneq ($(shell command -v ccache 2>/dev/null),)
 CCACHE ?= ccache
 endif

@@ -90,6 +90,12 @@ def run(*argv, check=True, **kwargs):
     return done
 
 
+def tls_features(binary):
+    """What `sluice version` says that the TLS library can do; builds with an older one can do less."""
+    said = next(line for line in run(binary, "version").stdout.splitlines() if line.split()[:1] == ["wolfSSL"])
+    return said.partition(": ")[2].partition("; missing: ")[0].split(", ")
+
+
 # --- namespaces -----------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@
              └──── port 9443, not redirected: a ticket of the real origin ────┘
 """
 
+import re
+
 import pytest
 from lab import PLAIN_TLS_PORT, V4, Lab, wait_until
 from test_12_bump_clients import GET, bumps_nginx, s_client  # noqa: F401 (a fixture)
@@ -33,7 +35,7 @@ def test_S6_early_data_for_the_real_origin_is_rejected_and_the_handshake_goes_on
     daemon = bumps_nginx(bump, lab)
     said = early(version, size, "-CAfile", pki.gateway_ca.certificate)
     assert "Early data was rejected" in said
-    assert "Verify return code: 0 (ok)" in said and "issuer=CN = Sluice Test CA" in said
+    assert "Verify return code: 0 (ok)" in said and re.search("issuer=CN ?= ?Sluice Test CA", said)
     assert f"www.example.com www.example.com {Lab.GATEWAY_WAN[version]}" in said
     record = wait_until(daemon.records, "the record")[0]
     assert (record["action"], record["origin_cert"]) == ("bump", "ok")

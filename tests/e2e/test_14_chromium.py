@@ -28,7 +28,7 @@ import time
 import hello
 import pytest
 from bump_peers import Plain, Reader, answer, parse_hello
-from lab import V4, V6, LabError, Origin, deadline_s, run, tls_rule, wait_until
+from lab import V4, V6, LabError, Origin, deadline_s, run, tls_features, tls_rule, wait_until
 
 X25519MLKEM768 = 0x11EC
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -425,7 +425,7 @@ def test_S6_a_page_with_subresources_and_a_websocket(bump, chromium, website, la
     browser.close()
 
     # The certificate that it saw is ours, below our CA, for what it asked.
-    group = "X25519MLKEM768" if tls == "TLS 1.3" and "X25519MLKEM768" in run(lab.binary, "version").stdout else "X25519"
+    group = "X25519MLKEM768" if tls == "TLS 1.3" and "X25519MLKEM768" in tls_features(lab.binary) else "X25519"
     assert set(responses) == {f"https://{place}" for place in PLACES} - {"https://www.example.com/socket"}
     for url, response in responses.items():
         seen = response["securityDetails"]

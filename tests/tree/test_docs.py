@@ -76,6 +76,6 @@ def test_what_is_pinned_is_what_the_documents_say():
 
 
 def test_shell_scripts_parse():
-    for path in ["deps/install", "deps/libraries", ".ci/run"]:
+    for path in ["deps/install", "deps/libraries", "deps/older", ".ci/run"]:
         done = subprocess.run(["bash", "-n", REPO / path], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
