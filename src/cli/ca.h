@@ -3,6 +3,7 @@
 // Only `init` ever holds a private key, and writes it to one place: its file, with mode 0600.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -20,6 +20,7 @@
 #include "flow/refusal.h"
 #include "flow/session.h"
 #include "http/headers.h"
+#include "tls/about.h"
 #include "tls/reframe.h"
 
 namespace sluice::flow {
@@ -277,7 +278,7 @@ Next judge_origin(Session& session) {
   sent.certificates = certificates;
   sent.staple = chain->stapled_ocsp;
   sent.digest = &chain->digest;
-  sent.staple_was_asked = true;
+  sent.staple_was_asked = tls::asks_for_staples();
   const uint64_t hits = world.bumper->verdicts.hits();
   session.bumped = std::make_unique<Bumped>();
   session.bumped->chain = chain;

@@ -28,14 +28,24 @@ std::string features() {
 #else
   feature(false, "X25519MLKEM768 (needs wolfSSL 5.8 or newer)");
 #endif
+  feature(asks_for_staples(), "stapled OCSP responses");
 #if defined(WOLFSSL_ALT_CERT_CHAINS)
   feature(true, "alternative chains");
 #else
   feature(false, "alternative chains");
 #endif
+  if (LIBWOLFSSL_VERSION_HEX < 0x05009002) feature(false, "the security fixes up to wolfSSL 5.9.2");
   std::string text = fmt::format("{}", fmt::join(has, ", "));
   if (!lacks.empty()) text += fmt::format("; missing: {}", fmt::join(lacks, ", "));
   return text;
+}
+
+bool asks_for_staples() {
+#if defined(HAVE_CERTIFICATE_STATUS_REQUEST)
+  return true;
+#else
+  return false;
+#endif
 }
 
 std::string accelerations() {

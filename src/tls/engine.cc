@@ -2,6 +2,7 @@
 
 #include <wolfssl/options.h>
 // options.h comes first: it holds the choices that the library was built with.
+#include <wolfssl/error-ssl.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 

@@ -98,9 +98,11 @@ SignatureCheck check_rsa(const Method& method, const PublicKey& key, ByteView di
   std::array<uint8_t, limits::rsa_bits_max / 8> opened{};
   if (signature.size() > opened.size()) return SignatureCheck::bad;
   if (method.scheme == Scheme::pss) {
-    const int length = wc_RsaPSS_VerifyCheck(signature.data(), size_of(signature), opened.data(),
-                                             static_cast<word32>(opened.size()), digest.data(),
-                                             size_of(digest), method.hash, method.mgf, rsa.get());
+    // wolfSSL 5.7 only reads it, too, but does not say so.
+    auto* readable = const_cast<byte*>(signature.data());
+    const int length =
+        wc_RsaPSS_VerifyCheck(readable, size_of(signature), opened.data(), static_cast<word32>(opened.size()),
+                              digest.data(), size_of(digest), method.hash, method.mgf, rsa.get());
     return length > 0 ? SignatureCheck::good : SignatureCheck::bad;
   }
   const int length = wc_RsaSSL_Verify(signature.data(), size_of(signature), opened.data(),

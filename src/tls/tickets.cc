@@ -4,9 +4,9 @@
 // options.h comes first: it holds the choices that the library was built with.
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/hmac.h>
-#include <wolfssl/wolfcrypt/memory.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 
 #include "base/check.h"
@@ -27,7 +27,7 @@ void derive_from(const std::array<uint8_t, 32>& secret, std::string_view label,
   wc_HmacFree(&hmac);
 }
 
-void wipe(std::array<uint8_t, 32>& secret) { wc_ForceZero(secret.data(), secret.size()); }
+void wipe(std::array<uint8_t, 32>& secret) { explicit_bzero(secret.data(), secret.size()); }
 
 }  // namespace
 

@@ -248,6 +248,8 @@ TEST_CASE("bump: tls.unsupported = terminate ends it with the reason") {
 
 TEST_CASE("bump: a client that refuses our certificate, by an alert, an end or a reset") {
   for (const int how : {0, 1, 2}) {
+    // wolfSSL 5.7.2 takes an alert in clear for a damaged record.
+    if (how == 0 && LIBWOLFSSL_VERSION_HEX < 0x05009000) continue;
     Bump bump;
     // The origin's handshake, without the client hearing of its own.
     for (int i = 0; i < 20 && bump.client.at->readable() == 0; ++i) {

