@@ -92,7 +92,7 @@ def echo(peer):
 def load(lab, version, origin, stop, failures, done, tolerate=()):
     """Connections that send, get it back and end in order, until told to stop."""
     payload = HELLO + bytes(range(256)) * 100
-    while not stop.is_set():
+    while not stop.wait(0.002):  # a pace: refused at once, the connections of a slow minute would use up a lab's ports
         try:
             with contextlib.closing(lab.connect(version, origin.address, seconds=5)) as client:
                 client.send(payload)
