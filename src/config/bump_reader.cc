@@ -149,7 +149,7 @@ void require_ca(const RulesReader& rules, const Tls& tls, Problems& problems) {
     problems.error(tls.ca_key->position,
                    "tls.ca_key without tls.ca_cert: name the CA certificate that the key belongs to");
   if (tls.ca_cert || tls.ca_key || !tls.decrypt) return;
-  const auto bump = rules.first_bump();
+  const auto& bump = rules.first_bump();
   const bool for_page = bump && bump->key == "access.https_page";
   if (bump)
     problems.error(bump->position, fmt::format("{}: {} needs a CA: name its files in tls.ca_cert and "

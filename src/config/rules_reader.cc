@@ -401,7 +401,7 @@ std::vector<rules::RowCondition> RulesReader::read_conditions(const Table& table
     const char* key = rules::to_string(slot);
     const Value* value = section.value(key);
     if (value == nullptr) continue;
-    const Position at = table.find(key)->first.position;
+    const Position at = table.find(key)->key.position;
     if (kind == rules::TableKind::tls && (rules::bit_of(slot) & message_slots) != 0) {
       problems_.error(at, fmt::format("{}: a TLS rule is decided before anything inside the connection is read; "
                                       "conditions over it belong into [[access.rules]]",

@@ -15,7 +15,7 @@ std::string Section::full(std::string_view key) const {
 const Value* Section::value(std::string_view key) {
   asked_.push_back(key);
   const auto* entry = table_->find(key);
-  return entry == nullptr ? nullptr : &entry->second;
+  return entry == nullptr ? nullptr : &entry->value;
 }
 
 template <class T>
@@ -40,7 +40,7 @@ std::optional<int64_t> Section::integer_value(std::string_view key, int64_t leas
   const int64_t* found = typed<int64_t>(key, fmt::format("a whole number from {} to {}", least, most));
   if (found == nullptr) return std::nullopt;
   if (*found >= least && *found <= most) return *found;
-  problems_->error(table_->find(key)->second.position,
+  problems_->error(table_->find(key)->value.position,
                    fmt::format("{} must be from {} to {}, not {}", full(key), least, most, *found));
   return std::nullopt;
 }
@@ -49,7 +49,7 @@ void Section::duration(std::string_view key, uint64_t least_ms, uint64_t most_ms
   const std::string* text =
       typed<std::string>(key, "a duration like \"500ms\", \"10s\", \"5m\", \"1h\" or \"7d\"");
   if (text == nullptr) return;
-  const auto at = table_->find(key)->second.position;
+  const auto at = table_->find(key)->value.position;
   const auto ms = parse_duration_ms(*text);
   if (!ms) {
     problems_->error(
@@ -67,7 +67,7 @@ void Section::duration(std::string_view key, uint64_t least_ms, uint64_t most_ms
 void Section::size(std::string_view key, uint64_t least, uint64_t most, uint64_t& target) {
   const std::string* text = typed<std::string>(key, "a size like \"64 KiB\", \"100 MiB\" or \"1 GiB\"");
   if (text == nullptr) return;
-  const auto at = table_->find(key)->second.position;
+  const auto at = table_->find(key)->value.position;
   const auto bytes = parse_size_bytes(*text);
   if (!bytes) {
     problems_->error(
@@ -89,7 +89,7 @@ std::optional<size_t> Section::choice_index(std::string_view key, std::span<cons
   const auto found = std::find(names.begin(), names.end(), *text);
   if (found != names.end()) return static_cast<size_t>(found - names.begin());
   const std::string_view near = nearest(*text, names);
-  problems_->error(table_->find(key)->second.position,
+  problems_->error(table_->find(key)->value.position,
                    near.empty() ? fmt::format("{} must be {}, not \"{}\"", full(key), choices, *text)
                                 : fmt::format("{} must be {}, not \"{}\": did you mean \"{}\"?", full(key),
                                               choices, *text, near));
@@ -97,7 +97,8 @@ std::optional<size_t> Section::choice_index(std::string_view key, std::span<cons
 }
 
 void Section::finish(std::span<const NotYet> not_yet) {
-  for (const auto& [key, entry] : table_->entries) {
+  for (const Entry& entry : table_->entries) {
+    const Key& key = entry.key;
     if (std::find(asked_.begin(), asked_.end(), key.name) != asked_.end()) continue;
     const auto later =
         std::find_if(not_yet.begin(), not_yet.end(), [&](const NotYet& n) { return n.name == key.name; });

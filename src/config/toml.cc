@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wall"
@@ -60,11 +61,10 @@ Value convert(const toml::node& node) {
   } else if (const auto* table = node.as_table()) {
     Table converted;
     for (const auto& [key, element] : *table)
-      converted.entries.emplace_back(Key{std::string(key.str()), position_of(key.source())},
-                                     convert(element));
-    std::sort(converted.entries.begin(), converted.entries.end(), [](const auto& a, const auto& b) {
-      return std::pair(a.first.position.line, a.first.position.column) <
-             std::pair(b.first.position.line, b.first.position.column);
+      converted.entries.push_back({{std::string(key.str()), position_of(key.source())}, convert(element)});
+    std::sort(converted.entries.begin(), converted.entries.end(), [](const Entry& a, const Entry& b) {
+      return std::pair(a.key.position.line, a.key.position.column) <
+             std::pair(b.key.position.line, b.key.position.column);
     });
     value.is = std::move(converted);
   }
@@ -92,8 +92,8 @@ void append(const Value& value, std::string& text, size_t length_max) {
     text += "{ ";
     for (size_t i = 0; i < table->entries.size() && text.size() <= length_max; ++i) {
       if (i > 0) text += ", ";
-      text += table->entries[i].first.name + " = ";
-      append(table->entries[i].second, text, length_max);
+      text += table->entries[i].key.name + " = ";
+      append(table->entries[i].value, text, length_max);
     }
     text += " }";
   } else {
@@ -103,9 +103,9 @@ void append(const Value& value, std::string& text, size_t length_max) {
 
 }  // namespace
 
-const std::pair<Key, Value>* Table::find(std::string_view name) const {
+const Entry* Table::find(std::string_view name) const {
   for (const auto& entry : entries)
-    if (entry.first.name == name) return &entry;
+    if (entry.key.name == name) return &entry;
   return nullptr;
 }
 

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -15,6 +14,7 @@
 namespace sluice::config {
 
 struct Value;
+struct Entry;
 
 struct Key {
   std::string name;
@@ -22,8 +22,8 @@ struct Key {
 };
 
 struct Table {
-  std::vector<std::pair<Key, Value>> entries;  // in the order of the text
-  [[nodiscard]] const std::pair<Key, Value>* find(std::string_view name) const;
+  std::vector<Entry> entries;  // in the order of the text
+  [[nodiscard]] const Entry* find(std::string_view name) const;
 };
 
 struct Array {
@@ -40,6 +40,11 @@ struct Value {
   [[nodiscard]] const char* type() const;  // "a string", for messages
   /// As one would write it, on one line, at most `length_max` bytes with "…" where something was left out.
   [[nodiscard]] std::string to_string(size_t length_max = 100) const;
+};
+
+struct Entry {
+  Key key;
+  Value value;
 };
 
 struct SyntaxError {

@@ -48,7 +48,7 @@ std::string extended_value(std::string_view text) {
   const size_t language_end = text.find('\'', charset_end + 1);
   if (language_end == std::string_view::npos) return {};
   const std::string_view charset = text.substr(0, charset_end);
-  const std::string value = percent_decoded(text.substr(language_end + 1));
+  std::string value = percent_decoded(text.substr(language_end + 1));
   if (same_name(charset, "utf-8")) return value;
   return same_name(charset, "iso-8859-1") ? utf8_of_latin1(value) : std::string();
 }
