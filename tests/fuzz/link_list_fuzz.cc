@@ -29,7 +29,8 @@ struct Sink final : rules::LinkSink {
     if (url.host.kind == rules::HostPattern::Kind::both && url.host.name.find('.') == std::string::npos) text = "." + text;
     rules::Link again;
     std::string error;
-    SLUICE_CHECK(rules::parse_link(text + url.target, again, error));
+    if (!url.target.empty()) text = "http://" + text + url.target;  // "a/a::9" alone would be meant as an address
+    SLUICE_CHECK(rules::parse_link(text, again, error));
     SLUICE_CHECK(again.url == url);
   }
   void problem(uint32_t line, uint32_t column, std::string message) override {
