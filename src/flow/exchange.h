@@ -27,10 +27,14 @@ struct Exchange {
 
   /// What rules and pages want of a request when its response has come.
   struct Asked {
-    std::string url;  // canonical
-    std::string host;
-    std::string user_agent;
+    std::string text;  // the canonical URL, the host and the user agent, one behind the other
+    size_t url_bytes = 0;
+    size_t host_bytes = 0;
     bool wants_html = false;
+
+    [[nodiscard]] std::string_view url() const { return std::string_view(text).substr(0, url_bytes); }
+    [[nodiscard]] std::string_view host() const { return std::string_view(text).substr(url_bytes, host_bytes); }
+    [[nodiscard]] std::string_view user_agent() const { return std::string_view(text).substr(url_bytes + host_bytes); }
   };
   /// A request that has been passed on, or is answered by us: what its record needs.
   struct Request {

@@ -100,7 +100,7 @@ Next replace_response(const View& at, Outlet& outlet, uint64_t left) {
   audience.wants_html = request.asked->wants_html;
   audience.keep_alive = !closes;
   write_verdict(outlet.text(), audience, at.world, at.session, request.decision,
-                {request.method, request.url, request.asked->host, request.asked->user_agent});
+                {request.method, request.url, request.asked->host(), request.asked->user_agent()});
   request.status = status_of(request.decision);
   if (!outlet.finish()) return out_of_memory(at.session);
   state.replaced = true;

@@ -42,16 +42,7 @@ rules::Content content_of_head(http::Framing framing, uint64_t content_length) {
   return content;
 }
 
-/// The texts that facts refer to.
-struct Texts {
-  std::string url;
-  std::string host;
-  std::string mime;
-  std::string disposition_name;
-  std::string url_name;
-};
-
-void add_message(const View& at, rules::Facts& facts, Texts& texts, const http::Headers& headers, const Content* content,
+void add_message(const View& at, rules::Facts& facts, JudgingTexts& texts, const http::Headers& headers, const Content* content,
                  http::Framing framing, uint64_t content_length) {
   const rules::Policy& policy = policy_of(at);
   if (policy.needs_mime()) append_media_type(texts.mime, headers);
@@ -87,11 +78,16 @@ Exchange::Request describe(const View& at, const http::RequestHead& head) {
   const rules::Policy& policy = policy_of(at);
   if (!policy.judges_responses()) return request;
   request.asked = std::make_unique<Exchange::Asked>();
+  std::string& text = request.asked->text;
+  const std::string_view agent = head.headers.find("User-Agent").value_or("");
+  text.reserve(2 * head.target().size() + 2 * head.host().size() + agent.size() + 16);  // one allocation, most often
   if (policy.needs_url() || policy.needs_file_names())
-    http::append_canonical_url(request.asked->url, head, !at.session.is_http, fallback_host(at.session, fallback),
+    http::append_canonical_url(text, head, !at.session.is_http, fallback_host(at.session, fallback),
                                at.session.about.destination.port);
-  request.asked->host = head.host().empty() ? fallback_host(at.session, fallback) : head.host();
-  request.asked->user_agent = head.headers.find("User-Agent").value_or("");
+  request.asked->url_bytes = text.size();
+  text += head.host().empty() ? fallback_host(at.session, fallback) : head.host();
+  request.asked->host_bytes = text.size() - request.asked->url_bytes;
+  text += agent;
   request.asked->wants_html = http::accepts_html(head);
   return request;
 }
@@ -100,11 +96,12 @@ rules::Decision judge_request(const View& at, const Exchange::Request* request, 
   const rules::Policy& policy = policy_of(at);
   const http::RequestHead& head = at.state.codec().requests.head();
   rules::Facts facts = message_facts(at, rules::Event::request);
-  Texts texts;
+  JudgingTexts& texts = at.world.judging;
+  texts.clear();
   facts.host = head.host().empty() ? fallback_host(at.session, texts.host) : head.host();
   facts.method = head.method();
   if (request != nullptr && request->asked != nullptr) {
-    facts.url = request->asked->url;
+    facts.url = request->asked->url();
   } else if (policy.needs_url() || policy.needs_file_names()) {
     std::string fallback;
     http::append_canonical_url(texts.url, head, !at.session.is_http, fallback_host(at.session, fallback),
@@ -121,12 +118,13 @@ rules::Decision judge_response(const View& at, const Content* content, bool last
   const http::ResponseHead& head = at.state.codec().responses.head();
   const Exchange::Request& request = at.state.outstanding.front();
   rules::Facts facts = message_facts(at, rules::Event::response);
-  Texts texts;
-  facts.host = request.asked->host;
+  JudgingTexts& texts = at.world.judging;
+  texts.clear();
+  facts.host = request.asked->host();
   facts.method = request.method;
-  facts.url = request.asked->url;
+  facts.url = request.asked->url();
   facts.user_agent_known = rules::Known::yes;
-  facts.user_agent = request.asked->user_agent;
+  facts.user_agent = request.asked->user_agent();
   add_message(at, facts, texts, head.headers, content, head.framing, head.content_length);
   return at.session.ruling->judge.response(facts, last);
 }

@@ -59,6 +59,19 @@ struct Bumper;
 class Lookups;
 struct Session;
 
+/// Texts of a message that the rules' facts refer to while it is judged.
+struct JudgingTexts {
+  std::string url;
+  std::string host;
+  std::string mime;
+  std::string disposition_name;
+  std::string url_name;
+
+  void clear() {
+    for (std::string* text : {&url, &host, &mime, &disposition_name, &url_name}) text->clear();
+  }
+};
+
 struct World {
   io::Kernel& kernel;
   io::TimerWheel& timers;
@@ -83,6 +96,7 @@ struct World {
   // --- for connections whose bytes are read ---
   Bumper* bumper = nullptr;               // null: nothing is bumped
   std::array<uint8_t, 16384> plain{};     // one record, decrypted; until the next read of any channel
+  JudgingTexts judging{};                 // of the message that is being judged; kept for its memory alone
   std::string gathered{};                 // plain bytes on their way to one channel; empty between two calls
   std::vector<std::vector<uint8_t>> spare_outputs{};  // empty, with memory
 

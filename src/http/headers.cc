@@ -22,8 +22,7 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-bool same_name(std::string_view one, std::string_view other) {
-  if (one.size() != other.size()) return false;
+bool same_letters(std::string_view one, std::string_view other) {
   for (size_t i = 0; i < one.size(); ++i) {
     if (lower(one[i]) != lower(other[i])) return false;
   }
