@@ -22,7 +22,7 @@ std::vector<Endpoint> take_turns(const std::vector<Endpoint>& addresses) {
   return order;
 }
 
-Dialer::Dialer(Session& session, std::vector<Endpoint> addresses, bool speaks_first)
+Dialer::Dialer(Session& session, const std::vector<Endpoint>& addresses, bool speaks_first)
     : session_(session), addresses_(take_turns(addresses)), speaks_first_(speaks_first) {
   std::reverse(addresses_.begin(), addresses_.end());
   for (Attempt& attempt : attempts_) {

@@ -22,7 +22,7 @@ struct Answer;
 class Dialer {
  public:
   /// `speaks_first`: see io::OriginSocket.
-  Dialer(Session& session, std::vector<Endpoint> addresses, bool speaks_first);
+  Dialer(Session& session, const std::vector<Endpoint>& addresses, bool speaks_first);
   ~Dialer();
   Dialer(const Dialer&) = delete;
   Dialer& operator=(const Dialer&) = delete;

@@ -191,8 +191,9 @@ Offer offer(const Lane& lane, std::span<const uint8_t> bytes, int& sys_errno) {
     return Offer::no_memory;
   }
   world.relay_memory_bytes += rest.size();
-  lane.relay.spill = {std::make_unique_for_overwrite<uint8_t[]>(rest.size()), static_cast<uint32_t>(rest.size()), 0};
-  std::memcpy(lane.relay.spill.bytes.get(), rest.data(), rest.size());
+  auto copy = std::make_unique_for_overwrite<uint8_t[]>(rest.size());
+  std::memcpy(copy.get(), rest.data(), rest.size());
+  lane.relay.spill = {std::move(copy), static_cast<uint32_t>(rest.size()), 0};
   return Offer::spilled;
 }
 

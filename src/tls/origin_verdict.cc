@@ -210,7 +210,7 @@ class PathFinder {
     for (size_t i = 1; i < sent_certificates_.size(); ++i) add(sent_certificates_[i], false);
     for (const Shared& known : trust_.intermediates().by_subject(child.issuer)) add(known, false);
     for (const Shared& seen : memory_.by_subject(child.issuer)) add(seen, false);
-    std::ranges::stable_partition(candidates, [&](const Candidate& candidate) {
+    std::stable_partition(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
       const ByteView id = candidate.certificate->subject_key_id;
       return child.authority_key_id.empty() || id.empty() || same(child.authority_key_id, id);
     });
