@@ -17,13 +17,8 @@ namespace {
 constexpr std::string_view allowed =
     "allowed are a host (\"example.com\"), a URL (\"https://example.com/path\"), an address or a network";
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
+using detail::is_space;
+using detail::trimmed;
 
 // A name of one label has only itself: who lists "com" does not mean all of it. (Adblock's "||com^" does.)
 HostPattern::Kind kind_of(std::string_view name) {

@@ -8,7 +8,7 @@
 namespace sluice::rules {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
+using detail::is_space;
 
 std::string_view next_word(std::string_view& text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
@@ -95,8 +95,7 @@ class HostListReader {
   }
 
   void adblock(std::string_view line) {
-    while (!line.empty() && is_space(line.back())) line.remove_suffix(1);
-    while (!line.empty() && is_space(line.front())) line.remove_prefix(1);
+    line = detail::trimmed(line);
     const bool comment =
         line.empty() || line.front() == '!' || line.front() == '[' || line == "#" || line.starts_with("# ");
     if (comment) return;
@@ -158,6 +157,12 @@ const char* to_string(ListForm form) {
 }
 
 namespace detail {
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
 
 bool is_local_name(std::string_view name) {
   constexpr std::array<std::string_view, 11> local_names = {

@@ -56,6 +56,9 @@ void read_plain_list(std::string_view text, Entry&& entry);
 // ----------------------------------------------------------------------------------------------------------------------
 
 namespace detail {
+/// White space inside a line.
+[[nodiscard]] constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
+[[nodiscard]] std::string_view trimmed(std::string_view text);
 /// `line` without the comment, spaces and carriage return around; `column` is where it begins.
 [[nodiscard]] std::string_view trim_entry(std::string_view line, uint32_t& column);
 [[nodiscard]] std::string_view without_byte_order_mark(std::string_view text);
