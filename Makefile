@@ -2,6 +2,7 @@
 #
 #   BUILD   where objects and programs go           (default: build, build/asan …)
 #   SAN     asan | ubsan | tsan: a sanitizer build   (default: none)
+#   DEBUG   debug information                        (default: -g1, lines of a backtrace; -g for a debugger)
 #   V       1: show every command
 #   CACHE   where third-party builds are kept        (default: ~/.cache/sluice)
 #   SLUICE_OLDER  1: with the older pinned libraries (default: none; goes to build/older, see docs/building.md)
@@ -34,12 +35,14 @@ endif
 VERSION := 0.1.0
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Werror
 OPT ?= -O2
+TEST_OPT ?= -O1
+DEBUG ?= -g1
 SANFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANFLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
 SANFLAGS ?= $(SANFLAGS_$(SAN))
 CPPFLAGS += -Isrc -Itests -isystem $(DEPS)/include -DSLUICE_VERSION='"$(VERSION)"' -DFMT_HEADER_ONLY=0
-CXXFLAGS += -std=c++20 -g $(OPT) -fno-plt -pthread $(WARN) $(SANFLAGS)
+CXXFLAGS += -std=c++20 $(DEBUG) $(OPT) -fno-plt -pthread $(WARN) $(SANFLAGS)
 ifeq ($(SAN),)
 CPPFLAGS += -D_FORTIFY_SOURCE=2
 CXXFLAGS += -fstack-protector-strong -fPIE
@@ -72,6 +75,9 @@ $(BUILD)/libsluice.a: $(LIB_OBJ)
 	@rm -f $@
 	@$(if $(V),,echo "  AR    $@")
 	$(Q)ar rcs $@ $^
+
+# Tests are half of the code and run for seconds; optimized in full they would take most of a first build.
+$(addprefix $(BUILD)/tests/,unit/%.o sim/%.o fuzz/%.o): OPT = $(TEST_OPT)
 
 # The compiler does not list headers of the prefix as dependencies; when the libraries change, all is built anew.
 $(BUILD)/%.o: %.cc $(wildcard $(DEPS)/complete) | deps-ready
