@@ -46,21 +46,32 @@ class HostTable {
 
     const HostHashes name(hash_, host);
     struct Probe {
-      uint64_t hash;
+      NameTable::Place place;
       size_t start;
     };
     std::array<Probe, HostHashes::host_bytes_max + 1> probes;
     size_t count = 0;
     name.each([&](size_t start, uint64_t hash) {
       if (start == 0 && cut) return;  // a part of a label: no pattern can begin here
-      names_.prefetch(hash);
-      probes[count++] = {hash, start};
+      probes[count] = {names_.place_of(hash), start};
+      names_.prefetch(probes[count].place);
+      // Not for the last label: "com" is hardly ever in a list, and the CPU can fetch only so many lines at a
+      // time.
+      if (count > 0) names_.prefetch_names(probes[count].place);
+      ++count;
     });
-    // Not for the last label: "com" is hardly ever in a list, and the CPU can fetch only so many lines at a
-    // time.
-    for (size_t i = count > 1 ? 1 : 0; i < count; ++i) names_.prefetch_names(probes[i].hash);
+    // Without a branch for each: what fingerprints say is random, and the CPU would guess wrong and wait for
+    // them.
+    size_t left = 0;
     for (size_t i = 0; i < count; ++i) {
-      const SetId set = names_.find(probes[i].hash, name.from(probes[i].start));
+      const Probe probe = probes[i];
+      probes[left] = probe;
+      left += names_.may_have(probe.place) ? size_t{1} : size_t{0};
+    }
+    count = left;
+    for (size_t i = 0; i < count; ++i) names_.prefetch_last_names(probes[i].place);
+    for (size_t i = 0; i < count; ++i) {
+      const SetId set = names_.find(probes[i].place, name.from(probes[i].start));
       if (set == set_empty) continue;
       const uint32_t wanted = probes[i].start == 0 ? matches_apex : matches_below;
       for (const uint32_t element : sets.of(set))

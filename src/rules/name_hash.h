@@ -2,7 +2,7 @@
 // hashes of "com", "example.com", "b.example.com" and the whole.
 //
 // Polynomial over the Mersenne prime 2^61 - 1 at a secret point: two different names of up to n words collide
-// with probability at most n / 2^61, whoever chose them, as long as they do not know the seed. A word is
+// with probability at most n / 2^60, whoever chose them, as long as they do not know the seed. A word is
 // seven bytes; the last one, with fewer or none, ends the name.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "rules/uint128.h"
 
@@ -19,7 +20,7 @@ namespace sluice::rules {
 class NameHash {
  public:
   explicit NameHash(uint64_t seed)
-      : point_(scramble(seed ^ 0x9e3779b97f4a7c15u) % (prime - 1) + 1), start_(scramble(seed) % prime) {}
+      : point_(scramble(seed ^ 0x9e3779b97f4a7c15u) % points + 1), start_(scramble(seed) % prime) {}
 
   [[nodiscard]] uint64_t of(std::string_view name) const {
     uint64_t value = start_;
@@ -32,6 +33,7 @@ class NameHash {
   friend class HostHashes;
   static constexpr size_t word_bytes = 7;
   static constexpr uint64_t prime = (uint64_t{1} << 61) - 1;
+  static constexpr uint64_t points = (uint64_t{1} << 60) - 1;  // half of what there are: see times()
 
   // The seven bytes before `end`, or all when there are fewer, as a number whose lowest byte is the last one.
   // `end` is not 0.
@@ -50,7 +52,7 @@ class NameHash {
     return number;
   }
 
-  // Values are at most 2^61 + 6; only with_end() reduces them fully.
+  // Values are at most 2^62 + 2^59; only with_end() reduces them fully.
   [[nodiscard]] uint64_t with_word(uint64_t value, uint64_t word) const {
     return times(value, word | uint64_t{word_bytes} << 56);
   }
@@ -61,11 +63,11 @@ class NameHash {
     value = (value & prime) + (value >> 61);
     return scramble(value >= prime ? value - prime : value);
   }
-  // (value + word) × point: less than 2^62 × 2^61, so the two parts of the product add up to less than 2^63.
+  // (value + word) × point, and 2^61 is 1: the upper part of the product is at most (2^62 + 2^59 + 2^59) / 2,
+  // the lower one less than 2^61, so their sum is a value again.
   [[nodiscard]] uint64_t times(uint64_t value, uint64_t word) const {
     const uint128 product = static_cast<uint128>(value + word) * point_;
-    const uint64_t sum = (static_cast<uint64_t>(product) & prime) + static_cast<uint64_t>(product >> 61);
-    return (sum & prime) + (sum >> 61);
+    return (static_cast<uint64_t>(product) & prime) + static_cast<uint64_t>(product >> 61);
   }
   // A bijection that spreads every bit over all others (the finaliser of MurmurHash3, public domain).
   static uint64_t scramble(uint64_t x) {
@@ -85,25 +87,32 @@ class NameHash {
 ///
 /// Without branches that depend on the letters: a name that comes for the first time would miss most of them.
 class HostHashes {
+  struct Word {
+    uint64_t before;  // the value without it
+    uint64_t word;
+  };
+
  public:
   static constexpr size_t host_bytes_max = 254;  // one more than a name can have
 
   /// `host` has 1 to host_bytes_max bytes.
   HostHashes(const NameHash& hash, std::string_view host) : hash_(hash), bytes_(host.size()) {
     uint64_t value = hash.start_;
+    uint64_t dots = 0;
     size_t count = 0;
     for (size_t end = host.size();; ++count) {
       const uint64_t word = lower(NameHash::word(host, end));
-      store(end, word);
       words_[count] = {value, word};
-      if (count % words_per_mask == 0) dots_[count / words_per_mask] = 0;
-      dots_[count / words_per_mask] |= dots_of(word) << (word_bytes * (count % words_per_mask));
+      dots |= dots_of(word) << (word_bytes * (count % words_per_mask));
       if (end <= word_bytes) break;
+      if (count % words_per_mask == words_per_mask - 1)
+        dots_[count / words_per_mask] = std::exchange(dots, 0);
       value = hash.with_word(value, word);
       end -= word_bytes;
     }
     if (bytes_ % word_bytes == 0)
       words_[count + 1] = {hash.with_word(words_[count].before, words_[count].word), 0};
+    dots_[count / words_per_mask] = dots;
     if (bytes_ % mask_bits == 0) dots_[bytes_ / mask_bits] = 0;
   }
 
@@ -122,22 +131,36 @@ class HostHashes {
     }
   }
 
-  /// The name from `start` to its end.
-  [[nodiscard]] std::string_view from(size_t start) const {
-    return {lower_.data() + padding_bytes + start, bytes_ - start};
-  }
+  /// The name from `start` to its end, to be compared with one in lower case.
+  class Part {
+   public:
+    /// Eight bytes in front of `other` are read, too, and do not count.
+    [[nodiscard]] bool operator==(std::string_view other) const {
+      if (other.size() != bytes_) return false;
+      const char* end = other.data() + other.size();
+      uint64_t difference = 0;
+      const Word* word = words_;
+      size_t left = bytes_;
+      for (; left >= word_bytes; left -= word_bytes, end -= word_bytes)
+        difference |= (NameHash::load(end - 8) ^ (word++)->word) & first(word_bytes);
+      return (difference | ((NameHash::load(end - 8) ^ word->word) & first(left))) == 0;
+    }
+
+   private:
+    friend class HostHashes;
+    Part(const Word* words, size_t bytes) : words_(words), bytes_(bytes) {}
+    /// A mask of so many bytes, at most seven.
+    static uint64_t first(size_t count) { return (uint64_t{1} << (8 * count)) - 1; }
+
+    const Word* words_;
+    size_t bytes_;
+  };
+  [[nodiscard]] Part from(size_t start) const { return {words_.data(), bytes_ - start}; }
 
  private:
   static constexpr size_t word_bytes = NameHash::word_bytes;
   static constexpr size_t words_per_mask = 8;
   static constexpr size_t mask_bits = words_per_mask * word_bytes;
-  static constexpr size_t padding_bytes = 8;
-
-  // All of it is eight bytes at once, so a word may be written over what is left of it: that comes next.
-  void store(size_t end, uint64_t word) {
-    if constexpr (std::endian::native == std::endian::little) word = __builtin_bswap64(word);
-    std::memcpy(lower_.data() + padding_bytes + end - 8, &word, 8);
-  }
   static uint64_t repeat(uint8_t byte) { return 0x0101010101010101u * byte; }
   static uint64_t lower(uint64_t word) {
     const uint64_t low = word & repeat(0x7f);
@@ -152,16 +175,10 @@ class HostHashes {
     return ((zero >> 7) * 0x0102040810204080u) >> 56;
   }
 
-  struct Word {
-    uint64_t before;  // the value without it
-    uint64_t word;
-  };
-
   const NameHash& hash_;
   size_t bytes_;
   std::array<Word, host_bytes_max / word_bytes + 2> words_;
   std::array<uint64_t, host_bytes_max / mask_bits + 1> dots_;
-  std::array<char, padding_bytes + host_bytes_max> lower_;
 };
 
 }  // namespace sluice::rules

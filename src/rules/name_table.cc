@@ -19,6 +19,7 @@ void NameTable::write(char* entry, std::string_view name, SetId set) {
     std::memcpy(entry + head_bytes, name.data(), name.size());
     return;
   }
+  if (long_names_.empty()) long_names_.resize(8);  // which may be read in front of a name
   const auto offset =
       static_cast<uint32_t>(long_names_.size());  // fewer bytes than the builder's names, which fit
   entry[4] = 0;
@@ -43,8 +44,11 @@ bool NameTable::insert(uint64_t hash, std::string_view name, uint32_t element, S
     const uint64_t free = zero_bytes(fingerprints);
     if (free == 0) continue;
     const size_t index = first_byte(free);
-    const auto used = static_cast<size_t>(entry_at(bucket, index) - bucket.data());
+    const char* const last = index == 0 ? nullptr : entry_at(bucket, index - 1);
+    const size_t used =
+        index == 0 ? directory_bytes : static_cast<size_t>(last - bucket.data()) + entry_bytes(last);
     if (used + entry_bytes(name) <= sizeof(Bucket)) {
+      bucket[index] = static_cast<char>(used);
       write(bucket.data() + used, name, sets.with(set_empty, element));
       fingerprints |= uint64_t{fingerprint} << (8 * index);
       ++count_;
@@ -78,10 +82,13 @@ bool NameTableBuilder::add(std::string_view name, uint32_t element) {
 }
 
 NameTable NameTableBuilder::build(const NameHash& hash, SetPool& sets) {
-  // Five of eight places, and six tenths of the bytes, in use: then 965 of 1,000 names lie in their own group, which is
-  // the one that is fetched ahead, and 846 of them in its first two lines. One group more, so that one is never closed.
-  // Names of unlucky lengths can need more room: then again, with more.
-  size_t groups = std::max(entries_.size() / 5, bucket_bytes_ * 10 / 6 / sizeof(NameTable::Bucket)) + 2;
+  // Five of eight places, and six tenths of the bytes, in use: then 965 of 1,000 names lie in their own
+  // group, which is the one that is fetched ahead, and 846 of them in its first two lines. One group more, so
+  // that one is never closed. Names of unlucky lengths can need more room: then again, with more.
+  size_t groups =
+      std::max(entries_.size() / 5,
+               bucket_bytes_ * 10 / 6 / (sizeof(NameTable::Bucket) - NameTable::directory_bytes)) +
+      2;
   for (;; groups += groups / 4 + 1) {
     NameTable table;
     table.fingerprints_.assign(groups, 0);
@@ -103,8 +110,8 @@ bool NameTableBuilder::fill(NameTable& table, const NameHash& hash, SetPool& set
     for (size_t i = 0; i < count; ++i) {
       const std::string_view name = name_at(entries_[first + i].name);
       hashes[i] = hash.of(name);
-      table.prefetch(hashes[i]);
-      table.prefetch_names(hashes[i]);
+      table.prefetch(table.place_of(hashes[i]));
+      table.prefetch_names(table.place_of(hashes[i]));
     }
     for (size_t i = 0; i < count; ++i)
       if (!table.insert(hashes[i], name_at(entries_[first + i].name), entries_[first + i].element, sets))

@@ -27,27 +27,45 @@ class NameTable {
   NameTable() = default;
 
   /// The set stored for `name`, whose hash is `hash`; the empty set when there is none.
-  [[nodiscard]] SetId find(uint64_t hash, std::string_view name) const {
-    const uint64_t wanted = repeat(fingerprint_of(hash));
-    for (size_t group = group_of(hash);; group = next(group)) {
+  [[nodiscard]] SetId find(uint64_t hash, std::string_view name) const { return find(place_of(hash), name); }
+
+  /// The same in steps, for several names at once: where a hash leads to, …
+  struct Place {
+    size_t group;
+    uint64_t wanted;  // the fingerprint, eight times
+  };
+  [[nodiscard]] Place place_of(uint64_t hash) const { return {group_of(hash), repeat(fingerprint_of(hash))}; }
+  /// … to be fetched by the CPU: the fingerprints, and, for a hit, the names …
+  // always_inline: a function that only prefetches has no effect that GCC can see; it drops calls of one.
+  [[gnu::always_inline]] void prefetch(const Place& place) const {
+    __builtin_prefetch(&fingerprints_[place.group]);
+  }
+  [[gnu::always_inline]] void prefetch_names(const Place& place) const {
+    const char* const bytes = buckets_[place.group].data();
+    __builtin_prefetch(bytes);
+    __builtin_prefetch(bytes + 64);
+  }
+  /// The rest of them: one hit in seven needs it.
+  [[gnu::always_inline]] void prefetch_last_names(const Place& place) const {
+    __builtin_prefetch(buckets_[place.group].data() + 128);
+  }
+  /// … false: the fingerprints alone say that find() would find nothing …
+  [[nodiscard]] bool may_have(const Place& place) const {
+    const uint64_t fingerprints = fingerprints_[place.group];
+    // Two words of which one has a high bit set or not: no branch.
+    return (zero_bytes(fingerprints ^ place.wanted) | (zero_bytes(fingerprints) == 0)) != 0;
+  }
+  /// … and looked up. `name` is compared by name == std::string_view.
+  template <class Name>
+  [[nodiscard]] SetId find(const Place& place, const Name& name) const {
+    for (size_t group = place.group;; group = next(group)) {
       const uint64_t fingerprints = fingerprints_[group];
-      for (uint64_t hits = zero_bytes(fingerprints ^ wanted); hits != 0; hits &= hits - 1) {
+      for (uint64_t hits = zero_bytes(fingerprints ^ place.wanted); hits != 0; hits &= hits - 1) {
         const char* entry = entry_at(buckets_[group], first_byte(hits));
-        if (name_of(entry) == name) return set_of(entry);
+        if (name == name_of(entry)) return set_of(entry);
       }
       if (zero_bytes(fingerprints) != 0) return set_empty;
     }
-  }
-
-  /// Asks the CPU to fetch what find(hash, …) looks at: first the fingerprints, then, for a hit, the names.
-  // always_inline: a function that only prefetches has no effect that GCC can see; it drops calls of one.
-  [[gnu::always_inline]] void prefetch(uint64_t hash) const {
-    __builtin_prefetch(&fingerprints_[group_of(hash)]);
-  }
-  [[gnu::always_inline]] void prefetch_names(uint64_t hash) const {
-    const char* const bytes = buckets_[group_of(hash)].data();
-    __builtin_prefetch(bytes);
-    __builtin_prefetch(bytes + 64);  // the third line is needed by one hit in seven, and misses need none
   }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
@@ -57,10 +75,11 @@ class NameTable {
  private:
   friend class NameTableBuilder;
 
-  // Entries from the front, in the order of the fingerprints: set id (4 bytes), length (1 byte), name. Eight
-  // names of 17 bytes, the average of real lists, take 8 × (5 + 17) = 176 of 192 bytes. A long name lies in
-  // long_names_: length 0, then its offset there (4 bytes) and length (1 byte).
+  // A byte for each of eight entries says where it begins; then the entries: set id (4 bytes), length (1
+  // byte), name. Eight names of 17 bytes, the average of real lists, take 8 + 8 × (5 + 17) = 184 of 192
+  // bytes. A long name lies in long_names_: length 0, then its offset there (4 bytes) and length (1 byte).
   struct alignas(64) Bucket : std::array<char, 192> {};
+  static constexpr size_t directory_bytes = 8;
   static constexpr size_t head_bytes = 5;
   static constexpr size_t long_bytes = head_bytes + 5;
   static constexpr size_t inline_bytes_max = 64;
@@ -68,14 +87,12 @@ class NameTable {
   [[nodiscard]] static size_t entry_bytes(std::string_view name) {
     return name.size() <= inline_bytes_max ? head_bytes + name.size() : long_bytes;
   }
-  [[nodiscard]] static const char* after(const char* entry) {
+  [[nodiscard]] static size_t entry_bytes(const char* entry) {
     const auto length = static_cast<uint8_t>(entry[4]);
-    return entry + (length == 0 ? long_bytes : head_bytes + length);
+    return length == 0 ? long_bytes : head_bytes + length;
   }
   [[nodiscard]] static const char* entry_at(const Bucket& bucket, size_t index) {
-    const char* entry = bucket.data();
-    for (; index > 0; --index) entry = after(entry);
-    return entry;
+    return bucket.data() + static_cast<uint8_t>(bucket[index]);
   }
   [[nodiscard]] std::string_view name_of(const char* entry) const {
     if (const auto length = static_cast<uint8_t>(entry[4]); length != 0) return {entry + head_bytes, length};
