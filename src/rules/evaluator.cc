@@ -1,6 +1,7 @@
 #include "rules/evaluator.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/limits.h"
 
@@ -14,9 +15,31 @@ bool same_minute(const LocalTime& a, const LocalTime& b) {
          a.weekday == b.weekday;
 }
 
+// As many words of a row set as are combined at once: SSE2 or NEON registers where there are some.
+using RowWords = uint64_t __attribute__((vector_size(8 * row_words_step)));
+
+// By reference: as a value it would be passed in registers that not every CPU has.
+void load(RowWords& to, const uint64_t* words) { std::memcpy(&to, words, sizeof to); }
+
 template <class Each>
 void for_each_slot(uint32_t slots, Each&& each) {
   for (; slots != 0; slots &= slots - 1) each(static_cast<Slot>(__builtin_ctz(slots)));
+}
+
+/// A number that differs for most URLs: of its length, its host's beginning and its end.
+size_t place_of(std::string_view url) {
+  constexpr size_t word_bytes = 8;
+  constexpr size_t words = 4;
+  constexpr size_t scheme_bytes = 8;  // "https://"
+  uint64_t sum = url.size();
+  const auto add = [&](size_t at) {
+    uint64_t word;
+    std::memcpy(&word, url.data() + at, word_bytes);
+    sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+  };
+  if (url.size() >= scheme_bytes + word_bytes) add(scheme_bytes);
+  for (size_t i = 1; i <= words && url.size() >= i * word_bytes; ++i) add(url.size() - i * word_bytes);
+  return static_cast<size_t>(sum >> 32);
 }
 
 /// "192.0.2.1", "2001:db8::1", "[2001:db8::1]"; hardly any name comes so far as the parser.
@@ -40,7 +63,8 @@ Evaluator::Evaluator(const Policy& policy)
       possible_urls_(words_),
       possible_sizes_(words_),
       schedule_rows_(words_),
-      agents_(policy.user_agents_.empty() ? 0 : agents_max) {}
+      agents_(policy.user_agents_.empty() ? 0 : agents_max),
+      links_(policy.uses(Slot::host) || policy.uses(Slot::url) ? links_max : 0) {}
 
 void Evaluator::add_rows(uint32_t group, std::span<uint64_t> to) const {
   if (const uint32_t set = policy_->group_sets_[group]; set != Policy::no_row_set) {
@@ -48,6 +72,12 @@ void Evaluator::add_rows(uint32_t group, std::span<uint64_t> to) const {
     return;
   }
   for (const uint32_t row : policy_->rows_of(group)) to[row / 64] |= uint64_t{1} << (row % 64);
+}
+
+void Evaluator::begin_rows(Slot slot, std::span<uint64_t> own) {
+  held_ |= bit_of(slot);
+  const auto without = policy_->rows_without(slot);
+  std::copy(without.begin(), without.end(), own.begin());
 }
 
 void Evaluator::hold(SetId groups) {
@@ -89,17 +119,14 @@ void Evaluator::evaluate(const Facts& facts, Event event) {
   evaluated_ = policy.slots_used_ & (is_message() ? ~uint32_t{0} : ~content_slots);
   unknown_ = 0;
   unreadable_ = is_message() && facts.content.unreadable;
-  for_each_slot(evaluated_, [&](Slot slot) {
-    const auto without = policy.rows_without(slot);
-    std::copy(without.begin(), without.end(), rows(slot).begin());
-  });
+  held_ = 0;
   read_connection(facts);
   read_names(facts);
   read_hello(facts);
   if (uses(Slot::method)) hold_texts(policy.methods_, facts.method);
   if (uses(Slot::direction)) hold(event == Event::response ? policy.responses_ : policy.requests_);
   if (uses(Slot::user) || uses(Slot::user_agent)) read_user(facts);
-  if (uses(Slot::url)) read_url(facts);
+  if (uses(Slot::host) || uses(Slot::url)) read_link(facts);
   if ((evaluated_ & content_slots) != 0) read_content(facts);
   combine();
 }
@@ -119,7 +146,7 @@ void Evaluator::read_connection(const Facts& facts) {
   if (uses(Slot::schedule)) hold_schedules(facts.now);
 }
 
-// Destination, host, and the url patterns that are hosts.
+// Destination, and what is not known yet of it and of the host.
 void Evaluator::read_names(const Facts& facts) {
   const Policy& policy = *policy_;
   const bool names = uses(Slot::host) || uses(Slot::url);
@@ -127,16 +154,6 @@ void Evaluator::read_names(const Facts& facts) {
   if (facts.destination_known == Known::yes)
     policy.destinations_.find(facts.destination.address, policy.sets_,
                               [&](uint32_t group) { hold_group(group); });
-  if (facts.host_known == Known::yes && names) {
-    policy.hosts_.find(facts.host, policy.sets_, [&](uint32_t group) { hold_group(group); });
-    // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one
-    // is no address.)
-    if (is_message() || facts.mode == Mode::explicit_proxy)
-      if (const auto address = address_literal(facts.host))
-        policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
-          if (policy.group_slots_[group] != Slot::destination) hold_group(group);
-        });
-  }
   const bool host = facts.host_known == Known::not_yet;
   const bool destination = facts.destination_known == Known::not_yet;
   if (destination) set_unknown(Slot::destination);
@@ -192,16 +209,45 @@ void Evaluator::read_user_agent(std::string_view text) {
   for (const SetId groups : agent.matching) hold(groups);
 }
 
-// Patterns that are a host alone have been looked up with the hosts. At a CONNECT the others match as far as
-// they have no path.
-void Evaluator::read_url(const Facts& facts) {
+// Host and URL.
+void Evaluator::read_link(const Facts& facts) {
+  const auto hold_now = [&](uint32_t group) { hold_group(group); };
+  if (!is_message() || facts.host_known != Known::yes || facts.url.size() > link_url_bytes_max)
+    return find_link(facts, hold_now);
+  Link& link = links_[place_of(facts.url) % links_max];
+  if (!link.is_known || link.url != facts.url || link.host != facts.host) {
+    link.host = facts.host;
+    link.url = facts.url;
+    link.groups.clear();
+    find_link(facts, [&](uint32_t group) { link.groups.push_back(group); });
+    link.is_known = link.groups.size() <= link_groups_max;
+  }
+  std::for_each(link.groups.begin(), link.groups.end(), hold_now);
+}
+
+template <class Sink>
+void Evaluator::find_link(const Facts& facts, Sink&& sink) {
   const Policy& policy = *policy_;
+  const auto take = [&](SetId groups) {
+    for (const uint32_t group : policy.sets_.of(groups)) sink(group);
+  };
+  if (facts.host_known == Known::yes) {
+    policy.hosts_.find(facts.host, policy.sets_, sink);  // with the url patterns that are a host alone
+    // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one
+    // is no address.)
+    if (is_message() || facts.mode == Mode::explicit_proxy)
+      if (const auto address = address_literal(facts.host))
+        policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
+          if (policy.group_slots_[group] != Slot::destination) sink(group);
+        });
+  }
+  if (!uses(Slot::url)) return;
   UrlParts url;
-  const auto take = [&](SetId groups) { hold(groups); };
   if (is_message()) {
     if (UrlParts::split(facts.url, url)) policy.urls_.find(url, policy.hash_, policy.sets_, take);
     if (!facts.url.empty()) policy.url_regexes_.find(facts.url, regex_scratch_, take);
   } else if (facts.host_known == Known::yes) {
+    // At a CONNECT patterns match as far as they have no path.
     url.host = facts.host;
     url.port = facts.destination.port;
     policy.urls_.find(url, policy.hash_, policy.sets_, take);
@@ -269,8 +315,10 @@ void Evaluator::read_types(const FileTypes& types) {
 void Evaluator::read_size(const Content& content) {
   constexpr uint64_t no_bound = ~uint64_t{0};
   if (content.size_known == Known::yes) {
-    for (const auto& range : policy_->sizes_)
-      if (range.least <= content.size && content.size <= range.most) hold(range.groups);
+    for (const auto& range : policy_->sizes_) {
+      if (range.least > content.size) break;
+      if (content.size <= range.most) hold(range.groups);
+    }
     return;
   }
   if (content.size_known == Known::never) return;
@@ -286,33 +334,51 @@ void Evaluator::read_size(const Content& content) {
   set_unknown(Slot::size, &possible_sizes_);
 }
 
+// Word by word over all slots, a few words at once, so that what is found stays in registers.
 void Evaluator::combine() {
-  if (is_message()) {
-    std::fill(yes_.begin(), yes_.end(), ~uint64_t{0});
-  } else {
-    std::copy(policy_->connect_rows_.begin(), policy_->connect_rows_.end(), yes_.begin());
-  }
-  std::copy(yes_.begin(), yes_.end(), maybe_.begin());
+  struct Maybe {
+    const uint64_t* held;
+    const uint64_t* possible;
+  };
+  std::array<const uint64_t*, slot_count> known;
+  std::array<Maybe, slot_count> unknowns;
+  size_t known_count = 0;
+  size_t unknown_count = 0;
   for_each_slot(evaluated_, [&](Slot slot) {
-    const auto held = rows(slot);
+    const uint64_t* const held = held_rows(slot).data();
     if (!unknown(slot)) {
-      for (size_t i = 0; i < words_; ++i) {
-        yes_[i] &= held[i];
-        maybe_[i] &= held[i];
-      }
-      return;
+      known[known_count++] = held;
+    } else {
+      unknowns[unknown_count++] = {held, possible_[static_cast<size_t>(slot)]};
     }
-    for (size_t i = 0; i < words_; ++i) yes_[i] &= held[i];
-    if (const uint64_t* const possible = possible_[static_cast<size_t>(slot)])
-      for (size_t i = 0; i < words_; ++i) maybe_[i] &= held[i] | possible[i];
   });
+  for (size_t at = 0; at < words_; at += row_words_step) {
+    RowWords yes = ~RowWords{};
+    RowWords held;
+    RowWords possible;
+    if (!is_message()) load(yes, &policy_->connect_rows_[at]);
+    for (size_t i = 0; i < known_count; ++i) {
+      load(held, known[i] + at);
+      yes &= held;
+    }
+    RowWords maybe = yes;
+    for (size_t i = 0; i < unknown_count; ++i) {
+      load(held, unknowns[i].held + at);
+      yes &= held;
+      if (unknowns[i].possible == nullptr) continue;
+      load(possible, unknowns[i].possible + at);
+      maybe &= held | possible;
+    }
+    std::memcpy(&yes_[at], &yes, sizeof yes);
+    std::memcpy(&maybe_[at], &maybe, sizeof maybe);
+  }
 }
 
 Truth Evaluator::condition(uint32_t row, Slot slot) const {
   if (!uses(slot)) return Truth::yes;
   if ((evaluated_ & bit_of(slot)) == 0)
     return test(policy_->rows_without(slot), row) ? Truth::yes : Truth::no;
-  if (test(std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_), row)) return Truth::yes;
+  if (test(held_rows(slot), row)) return Truth::yes;
   if (!unknown(slot)) return Truth::no;
   const uint64_t* const possible = possible_[static_cast<size_t>(slot)];
   return possible == nullptr || test({possible, words_}, row) ? Truth::unknown : Truth::no;

@@ -2,7 +2,7 @@
 // Judge asks it for verdicts and explain() for reasons.
 //
 // Owns the scratch memory of an evaluation; belongs to one thread. evaluate() allocates nothing, except
-// inside RE2 where a rule has a regular expression.
+// inside RE2 where a rule has a regular expression, and to remember what it has just looked up.
 #pragma once
 
 #include <array>
@@ -68,7 +68,9 @@ class Evaluator {
   void read_hello(const Facts& facts);
   void read_user(const Facts& facts);
   void read_user_agent(std::string_view text);
-  void read_url(const Facts& facts);
+  void read_link(const Facts& facts);
+  template <class Sink>
+  void find_link(const Facts& facts, Sink&& sink);
   void read_content(const Facts& facts);
   void read_file_names(const Facts& facts);
   void read_types(const FileTypes& types);
@@ -81,7 +83,16 @@ class Evaluator {
   void add_rows(uint32_t group, std::span<uint64_t> to) const;
   void hold_texts(const Policy::Texts& texts, std::string_view text);
   void hold_schedules(const LocalTime& now);
+  /// To be added to; from then on held_rows() is this.
   [[nodiscard]] std::span<uint64_t> rows(Slot slot) {
+    const auto own = std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_);
+    if ((held_ & bit_of(slot)) == 0) begin_rows(slot, own);
+    return own;
+  }
+  void begin_rows(Slot slot, std::span<uint64_t> own);
+  /// Rows whose condition on it holds, or that have none.
+  [[nodiscard]] std::span<const uint64_t> held_rows(Slot slot) const {
+    if ((held_ & bit_of(slot)) == 0) return policy_->rows_without(slot);
     return std::span(slots_).subspan(static_cast<size_t>(slot) * words_, words_);
   }
   [[nodiscard]] bool uses(Slot slot) const { return policy_->uses(slot); }
@@ -100,7 +111,8 @@ class Evaluator {
   uint32_t evaluated_ = 0;  // bit per slot that the event has; of the others no condition holds
   uint32_t unknown_ = 0;    // bit per slot whose attribute is not known yet
   bool unreadable_ = false;
-  std::vector<uint64_t> slots_;  // per slot: rows whose condition on it holds, or that have none
+  uint32_t held_ = 0;       // bit per slot of which a condition holds: those have rows in slots_
+  std::vector<uint64_t> slots_;  // per slot, see held_rows()
   std::vector<uint64_t> yes_;    // rows of which every condition holds
   std::vector<uint64_t> maybe_;  // … or is unknown
   std::array<const uint64_t*, slot_count> possible_{};
@@ -122,6 +134,18 @@ class Evaluator {
   };
   static constexpr size_t agents_max = 64;  // with their texts 40 KiB at most
   std::vector<Agent> agents_;               // by hash
+
+  /// The groups that the host and the URL of a request hold. Its response asks for the same, soon, as does whatever is fetched again.
+  struct Link {
+    std::string host;
+    std::string url;
+    std::vector<uint32_t> groups;
+    bool is_known = false;
+  };
+  static constexpr size_t links_max = 128;
+  static constexpr size_t link_url_bytes_max = 512;  // of what is kept: with its groups less than 1 KiB each
+  static constexpr size_t link_groups_max = 64;
+  std::vector<Link> links_;  // by hash
 };
 
 }  // namespace sluice::rules

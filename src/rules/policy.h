@@ -63,6 +63,9 @@ inline constexpr uint32_t hello_slots = bit_of(Slot::sni) | bit_of(Slot::ech) | 
                                         bit_of(Slot::tls_version) | bit_of(Slot::ja4);
 [[nodiscard]] const char* to_string(Slot slot);  // "tls_version", as in rules.toml
 
+/// Words of a row set that are combined at once.
+inline constexpr uint32_t row_words_step = 4;
+
 /// The tables of rules.toml, in the order in which they are read.
 enum class TableKind : uint8_t { bypass, access, protection, tls };
 [[nodiscard]] const char* to_string(TableKind table);  // "bypass"
@@ -243,7 +246,8 @@ class Policy {
   bool access_default_allows_ = true;
   bool can_bump_ = false;
 
-  uint32_t words_ = 0;       // words per row set: bypass, access, protection, TLS rules, then except entries and link lists
+  // Words per row set, a multiple of row_words_step: bypass, access, protection, TLS rules, then except entries and link lists.
+  uint32_t words_ = 0;
   uint32_t slots_used_ = 0;  // bit per Slot that some row has a condition on
   std::vector<uint64_t> rows_without_;       // per slot: rows with no condition on it
   HostRows host_rows_;                       // rows whose host condition has names, and those where it has addresses
@@ -281,7 +285,7 @@ class Policy {
   RegexSet file_name_regexes_;
   std::array<SetId, file_type_count> file_types_{};
   std::array<SetId, file_class_count> file_classes_{};
-  std::vector<SizeGroups> sizes_;
+  std::vector<SizeGroups> sizes_;  // by least, then most
   SetId requests_ = set_empty;  // direction
   SetId responses_ = set_empty;
   NameTable md5_;

@@ -164,7 +164,7 @@ std::vector<PolicyBuilder::Row> PolicyBuilder::number_rows(Policy& policy) {
     policy.links_[i] = {next_except++, links_[i].entries};
     policy.has_links_ = true;
   }
-  policy.words_ = words_for(next_except);
+  policy.words_ = (words_for(next_except) + row_words_step - 1) / row_words_step * row_words_step;
   return rows;
 }
 

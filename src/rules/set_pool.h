@@ -20,11 +20,13 @@ class SetPool {
  public:
   /// The id of `set` with `element` added. The elements of a set keep the order in which they were added.
   [[nodiscard]] SetId with(SetId set, uint32_t element) {
+    if (set == set_empty && element < singles_max) return single(element);
     const uint64_t step = (uint64_t{set} << 32) | element;
     if (auto known = steps_.find(step); known != steps_.end()) return known->second;
     std::vector<uint32_t> elements(of(set).begin(), of(set).end());
-    auto place = std::lower_bound(elements.begin(), elements.end(), element);
-    if (place == elements.end() || *place != element) elements.insert(place, element);
+    const auto place = std::lower_bound(elements.begin(), elements.end(), element);
+    if (place != elements.end() && *place == element) return set;
+    elements.insert(place, element);
     const SetId id = intern(std::move(elements));
     steps_.emplace(step, id);
     return id;
@@ -38,6 +40,7 @@ class SetPool {
   void seal() {
     steps_.clear();
     ids_.clear();
+    std::vector<SetId>().swap(singles_);
   }
 
  private:
@@ -50,8 +53,22 @@ class SetPool {
     return place->second;
   }
 
+  // A million hosts with pages of their own make a million sets of one element, which need no search.
+  SetId single(uint32_t element) {
+    if (element >= singles_.size()) singles_.resize(element + 1, set_empty);
+    SetId& id = singles_[element];
+    if (id == set_empty) {
+      id = static_cast<SetId>(starts_.size() - 1);
+      elements_.push_back(element);
+      starts_.push_back(static_cast<uint32_t>(elements_.size()));
+    }
+    return id;
+  }
+
+  static constexpr uint32_t singles_max = 1u << 26;
   std::vector<uint32_t> elements_;
   std::vector<uint32_t> starts_ = {0, 0};  // set i is elements_[starts_[i] .. starts_[i + 1])
+  std::vector<SetId> singles_;                   // by element below singles_max; set_empty: not yet
   std::map<std::vector<uint32_t>, SetId> ids_ = {{{}, set_empty}};
   std::unordered_map<uint64_t, SetId> steps_;
 };

@@ -37,11 +37,11 @@ size_t UrlTable::memory_bytes() const {
 
 uint32_t UrlTableBuilder::place_of(const UrlPattern& pattern) {
   if (pattern.any_host) return 0;
-  // An address is written as URLs write it; names never look so.
-  std::string name = pattern.address ? pattern.address->to_string() : pattern.host.name;
   const auto kind = pattern.address ? HostPattern::Kind::exact : pattern.host.kind;
-  return places_.try_emplace({kind, std::move(name)}, static_cast<uint32_t>(places_.size() + 1))
-      .first->second;
+  std::string key(1, static_cast<char>(kind));
+  // An address is written as URLs write it; names never look so.
+  key += pattern.address ? pattern.address->to_string() : pattern.host.name;
+  return places_.try_emplace(std::move(key), static_cast<uint32_t>(places_.size() + 1)).first->second;
 }
 
 bool UrlTableBuilder::add(const UrlPattern& pattern, uint32_t group) {
@@ -83,7 +83,7 @@ void UrlTableBuilder::place_prefixes_and_globs(UrlTable& table) {
     UrlTable::Place& place = table.places_[entry.place];
     switch (entry.path) {
       case UrlPattern::Path::none:
-        place.has_none = true;
+        place.has_none = table.has_none_ = true;
         break;
       case UrlPattern::Path::exact:
         place.has_exact = true;
@@ -160,12 +160,14 @@ UrlTable UrlTableBuilder::build(const NameHash& hash, SetPool& sets) {
   }
   table.places_.resize(places_.size() + 1);
   NameTableBuilder hosts;
-  for (const auto& [host, place] : places_)
-    SLUICE_CHECK(hosts.add(host.second, HostTable::element(place, host.first)));
+  for (const auto& [key, place] : places_) {
+    const auto kind = static_cast<HostPattern::Kind>(key[0]);
+    SLUICE_CHECK(hosts.add(std::string_view(key).substr(1), HostTable::element(place, kind)));
+  }
+  places_.clear();
   table.hosts_ = HostTable(hosts.build(hash, sets), hash);
   index(table);
   place_prefixes_and_globs(table);
-  places_.clear();
   added_.clear();
   return table;
 }

@@ -8,10 +8,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 #include "rules/host_table.h"
@@ -45,7 +44,7 @@ class UrlTable {
   /// Calls sink(SetId) with the groups of every pattern that matches; a group may come more than once.
   template <class Sink>
   void find(const UrlParts& url, const NameHash& hash, const SetPool& sets, Sink&& sink) const {
-    if (entries_.empty()) return;
+    if (entries_.empty() || (url.target.empty() && !has_none_)) return;
     const Probe probe(url, hash);
     visit(0, probe, hash, sink);
     hosts_.find(url.host, sets, [&](uint32_t place) { visit(place, probe, hash, sink); });
@@ -185,6 +184,7 @@ class UrlTable {
 
   HostTable hosts_;                        // host -> places
   std::vector<Place> places_ = {Place{}};  // 0: any host
+  bool has_none_ = false;                  // one of them has
   std::vector<Entry> entries_;             // by key; those with the same are neighbours
   std::vector<uint32_t> index_;            // open addressing over the keys: the first entry + 1; 0: free
   size_t mask_ = 0;
@@ -213,7 +213,7 @@ class UrlTableBuilder {
   void index(UrlTable& table) const;
   static void place_prefixes_and_globs(UrlTable& table);
 
-  std::map<std::pair<HostPattern::Kind, std::string>, uint32_t> places_;  // numbered from 1
+  std::unordered_map<std::string, uint32_t> places_;  // numbered from 1; the key: a host pattern's kind, then its name
   std::vector<Added> added_;
   std::string texts_;
 };

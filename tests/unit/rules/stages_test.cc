@@ -276,3 +276,31 @@ TEST_CASE("explicit mode: an address that is not resolved yet is unknown, the na
   facts.destination = *Endpoint::parse("198.51.100.7:443");
   CHECK(judge.request(facts, false).action == Action::block);
 }
+
+TEST_CASE("what is remembered of hosts and URLs is of the very same ones") {
+  Judge judge(policy_of("[[access.rules]]\nwhen = { host = \"*.odd.example\" }\n"
+                        "[[access.rules]]\nwhen = { url = \"*/third/*\" }\n"));
+  const auto decided = [&](const Message& message) { return judge.request(message.at_request(), true).action; };
+  // More than are remembered, over and over: each pushes others out.
+  for (size_t i = 0; i < 3 * 500; ++i) {
+    const size_t number = i % 500;
+    Message message;
+    message.host = "h" + std::to_string(number) + (number % 2 == 1 ? ".odd.example" : ".even.example");
+    message.url = "https://" + message.host + (number % 3 == 0 ? "/third/" : "/") + "page";
+    CAPTURE(message.url);
+    const Action wanted = number % 2 == 1 || number % 3 == 0 ? Action::block : Action::peek;
+    REQUIRE(decided(message) == wanted);
+    REQUIRE(judge.response(message.at_response(), true).action == wanted);
+    // The same URL for another host, as no caller should ask.
+    message.host = number % 2 == 1 ? "x.even.example" : "x.odd.example";
+    REQUIRE(decided(message) == (number % 2 == 0 || number % 3 == 0 ? Action::block : Action::peek));
+  }
+  // A URL that is longer than what is remembered.
+  Message message;
+  message.host = "x.even.example";
+  const std::string tail(4000, 'a');
+  message.url = "https://x.even.example/" + tail;
+  CHECK(decided(message) == Action::peek);
+  message.url = "https://x.even.example/third/" + tail;
+  CHECK(decided(message) == Action::block);
+}
