@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pcap/pcap.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>

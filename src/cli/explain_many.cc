@@ -114,7 +114,7 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
   hello.sni = text("sni");
   hello.has_sni = !hello.sni.empty();
   hello.alpn = split_list(text("alpn"));
-  if (const auto version = parse_tls_version(text("tls_version"))) hello.versions = {*version};
+  if (const auto version = parse_tls_version(text("tls_version"))) hello.versions.assign(1, *version);
   seen.connection.first_bytes = std::move(hello);
   return seen;
 }

@@ -1,6 +1,10 @@
 // [explicit] -> Explicit: where clients that are configured for a proxy connect, and who they must be.
 #pragma once
 
+#include <functional>
+
+#include <cstdint>
+
 #include "config/config.h"
 #include "config/rules_reader.h"
 #include "config/section.h"

@@ -2,6 +2,7 @@
 // config/ itself reads no files.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 

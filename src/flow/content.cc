@@ -1,6 +1,7 @@
 #include "flow/content.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/byte_reader.h"
 #include "scan/file_type.h"

@@ -4,6 +4,7 @@
 // Owns what it holds and the decoder's memory; both count as relay memory. Lives only while the verdict is pending. One worker.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>

@@ -10,7 +10,9 @@
 // A function that returns Next::go has done its part; anything else is passed up at once. One worker.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 

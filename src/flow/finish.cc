@@ -2,6 +2,7 @@
 // may answer an Op until it has answered it, so its owner stays until then.
 
 #include <array>
+#include <cerrno>
 #include <variant>
 
 #include "base/check.h"

@@ -4,6 +4,7 @@
 // Answer::From::looked_up: later, never inside the call, and exactly once unless forget() comes before. One worker.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -1,5 +1,9 @@
 #include "http/file_name.h"
 
+#include <algorithm>
+
+#include <cstdint>
+
 namespace sluice::http {
 
 namespace {

@@ -3,7 +3,9 @@
 
 #include <liburing.h>
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.h"

@@ -2,6 +2,8 @@
 // Stateless; callable from any thread.
 #pragma once
 
+#include <cstdint>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 

@@ -1,6 +1,7 @@
 #include "rules/coverage.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 
 namespace sluice::rules {

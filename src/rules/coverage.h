@@ -2,6 +2,7 @@
 // rules that an earlier one shadows. Not for the data path.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "base/ip.h"

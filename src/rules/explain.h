@@ -3,6 +3,7 @@
 // Asks the same Evaluator as a Judge. Allocates freely: not for the data path.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

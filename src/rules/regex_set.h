@@ -5,6 +5,7 @@
 // locks of its own and may allocate.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

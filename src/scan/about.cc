@@ -1,5 +1,7 @@
 #include "scan/about.h"
 
+#include <cstdint>
+
 #include <brotli/decode.h>
 #include <fmt/format.h>
 #include <zlib.h>

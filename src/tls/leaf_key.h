@@ -3,6 +3,8 @@
 // Owns the secret. Immutable; shared by all workers.
 #pragma once
 
+#include <cstdint>
+
 #include "tls/der.h"
 #include "tls/private_key.h"
 

@@ -1,6 +1,7 @@
 #include "tls/origin_verdict.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <limits>
 #include <unordered_map>

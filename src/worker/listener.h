@@ -5,6 +5,7 @@
 // and address family.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "io/kernel.h"

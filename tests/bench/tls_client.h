@@ -10,7 +10,9 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>

@@ -2,7 +2,9 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "sim/talk.h"
 #include "tls/digest.h"

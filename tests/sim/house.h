@@ -1,6 +1,7 @@
 // What bumped connections in the lab need, on all sides. Expensive to make, and the same for all tests.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "flow/bumper.h"

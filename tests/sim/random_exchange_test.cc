@@ -10,12 +10,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <optional>
 #include <random>
+#include <span>
 
 #include "base/limits.h"
 #include "sim/house.h"

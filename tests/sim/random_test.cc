@@ -7,11 +7,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <deque>
 #include <random>
 #include <set>
+#include <span>
 
 #include "sim/lab.h"
 

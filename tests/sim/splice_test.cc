@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <span>
 
 #include "base/limits.h"
 #include "sim/lab.h"

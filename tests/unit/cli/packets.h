@@ -1,6 +1,8 @@
 // Builds packets as a capture holds them. Header only; for tests of src/cli.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/ip.h"

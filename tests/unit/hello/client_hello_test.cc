@@ -1,5 +1,7 @@
 // What is read from a well-formed hello: from real clients (tests/data/hello) and from built ones.
 #include "base/limits.h"
+
+#include <algorithm>
 #include "unit/hello/hello_support.h"
 
 using namespace sluice::hello;

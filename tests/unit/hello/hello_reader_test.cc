@@ -1,7 +1,9 @@
 // S15: a hello is read however it was cut into TCP segments and TLS records, and the answer never depends on
 // the cut.
+#include <algorithm>
 #include <numeric>
 #include <random>
+#include <span>
 
 #include "base/limits.h"
 #include "unit/hello/hello_support.h"

@@ -2,6 +2,8 @@
 // its worked example) and the outputs for the captures in its pcap/ folder (python/test/testdata/*.json,
 // rust/ja4/src/snapshots).
 #include "tls/digest.h"
+
+#include <algorithm>
 #include "unit/hello/hello_support.h"
 
 using namespace sluice::hello;

@@ -1,6 +1,8 @@
 // Facts as a test wants to write them; owns what the views of Facts point to.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 

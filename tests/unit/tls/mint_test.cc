@@ -8,6 +8,7 @@
 #include <wolfssl/ssl.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
