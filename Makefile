@@ -176,8 +176,9 @@ e2e: $(BUILD)/sluice  ## real traffic in network namespaces (root); QUICK=1 leav
 .PHONY: bench
 bench:  ## sluice beside haproxy, nginx, squid, sslsplit and no proxy (root): BENCH_ONLY= BENCH_WHAT= BENCH_ROUNDS=
 	deps/install packages bench
-	+@$(MAKE) --no-print-directory $(JOBS) $(BUILD)/sluice $(BUILD)/bench_load $(BUILD)/bench_tls_load
+	+@$(MAKE) --no-print-directory $(JOBS) $(BUILD)/sluice $(addprefix $(BUILD)/bench_,load tls_load rules mint)
 	tests/bench/run --build $(BUILD)
+	$(if $(BENCH_ONLY)$(BENCH_WHAT),,$(BUILD)/bench_rules | tee $(BUILD)/bench-rules.txt; $(BUILD)/bench_mint | tee $(BUILD)/bench-mint.txt)
 
 .PHONY: tidy
 tidy: | deps-ready  ## shellcheck over the scripts, clang-tidy over src/; every finding an error (.clang-tidy says which)

@@ -27,19 +27,19 @@ void for_each_slot(uint32_t slots, Each&& each) {
   for (; slots != 0; slots &= slots - 1) each(static_cast<Slot>(__builtin_ctz(slots)));
 }
 
-/// A number that differs for most URLs: of its length, its host's beginning and its end.
-size_t place_of(std::string_view url) {
+/// A number that differs for most URLs or hosts: of its length, its host's beginning and its end.
+size_t place_of(std::string_view text) {
   constexpr size_t word_bytes = 8;
   constexpr size_t words = 4;
   constexpr size_t scheme_bytes = 8;  // "https://"
-  uint64_t sum = url.size();
+  uint64_t sum = text.size();
   const auto add = [&](size_t at) {
     uint64_t word;
-    std::memcpy(&word, url.data() + at, word_bytes);
+    std::memcpy(&word, text.data() + at, word_bytes);
     sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
   };
-  if (url.size() >= scheme_bytes + word_bytes) add(scheme_bytes);
-  for (size_t i = 1; i <= words && url.size() >= i * word_bytes; ++i) add(url.size() - i * word_bytes);
+  if (text.size() >= scheme_bytes + word_bytes) add(scheme_bytes);
+  for (size_t i = 1; i <= words && text.size() >= i * word_bytes; ++i) add(text.size() - i * word_bytes);
   return static_cast<size_t>(sum >> 32);
 }
 
@@ -213,15 +213,22 @@ void Evaluator::read_user_agent(std::string_view text) {
 // Host and URL.
 void Evaluator::read_link(const Facts& facts) {
   const auto hold_now = [&](uint32_t group) { hold_group(group); };
-  if (!is_message() || facts.host_known != Known::yes || facts.url.size() > link_url_bytes_max)
+  if (!is_message() || facts.host_known != Known::yes || facts.host.size() > HostHashes::host_bytes_max ||
+      facts.url.size() > link_url_bytes_max)
     return find_link(facts, hold_now);
-  Link& link = links_[place_of(facts.url) % links_max];
+  // Without a rule over URLs there is none.
+  Link& link = links_[place_of(facts.url.empty() ? facts.host : facts.url) % links_max];
   if (!link.is_known || link.url != facts.url || link.host != facts.host) {
     link.host = facts.host;
     link.url = facts.url;
     link.groups.clear();
-    find_link(facts, [&](uint32_t group) { link.groups.push_back(group); });
-    link.is_known = link.groups.size() <= link_groups_max;
+    link.is_known = true;
+    find_link(facts, [&](uint32_t group) {
+      hold_group(group);
+      link.is_known = link.is_known && link.groups.size() < link_groups_max;
+      if (link.is_known) link.groups.push_back(group);
+    });
+    return;
   }
   std::for_each(link.groups.begin(), link.groups.end(), hold_now);
 }

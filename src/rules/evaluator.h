@@ -143,7 +143,8 @@ class Evaluator {
     bool is_known = false;
   };
   static constexpr size_t links_max = 128;
-  static constexpr size_t link_url_bytes_max = 512;  // of what is kept: with its groups less than 1 KiB each
+  // Of what is kept: together less than 1.5 KiB each.
+  static constexpr size_t link_url_bytes_max = 512;
   static constexpr size_t link_groups_max = 64;
   std::vector<Link> links_;  // by hash
 };

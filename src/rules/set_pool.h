@@ -18,7 +18,7 @@ inline constexpr SetId set_empty = 0;
 
 class SetPool {
  public:
-  /// The id of `set` with `element` added. The elements of a set keep the order in which they were added.
+  /// The id of `set` with `element` added. The elements of a set ascend.
   [[nodiscard]] SetId with(SetId set, uint32_t element) {
     if (set == set_empty && element < singles_max) return single(element);
     const uint64_t step = (uint64_t{set} << 32) | element;
@@ -65,7 +65,7 @@ class SetPool {
     return id;
   }
 
-  static constexpr uint32_t singles_max = 1u << 26;
+  static constexpr uint32_t singles_max = 1u << 24;  // while building, 64 MiB at most
   std::vector<uint32_t> elements_;
   std::vector<uint32_t> starts_ = {0, 0};  // set i is elements_[starts_[i] .. starts_[i + 1])
   std::vector<SetId> singles_;                   // by element below singles_max; set_empty: not yet

@@ -28,6 +28,13 @@ using namespace sluice;
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
+/// CPU time as well, in nanoseconds' steps.
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
 /// Kilobytes; `key` is "VmHWM" (the peak so far) or "VmRSS".
 long status_kb(const std::string& key) {
   std::ifstream status("/proc/self/status");
@@ -204,7 +211,8 @@ std::string many_rules(size_t count) {
   return text;
 }
 
-/// A request and its response to every host: two verdicts, their mean.
+/// A request to every host, and its response: each timed by itself, in batches that the daemon would have under way at once. What
+/// the request has looked up is remembered for the response, so its verdict costs less.
 void bench_request(const char* name, std::shared_ptr<const rules::Policy> policy, const Names& hosts) {
   // What flow has built before it asks: the URL, one behind the other in memory.
   std::vector<std::string> written;
@@ -222,20 +230,40 @@ void bench_request(const char* name, std::shared_ptr<const rules::Policy> policy
   facts.content.size_known = rules::Known::yes;
   facts.content.size = 48'000;
   facts.content.type_known = facts.content.hashes_known = rules::Known::yes;
+  constexpr size_t batch = 32;
   size_t refused = 0;
-  const double start = cpu_seconds();
-  for (size_t i = 0; i < hosts.views.size(); ++i) {
-    facts.host = hosts.views[i];
-    facts.url = urls.views[i];
-    facts.event = rules::Event::request;
-    refused += judge.request(facts, false).action == rules::Action::block;
-    facts.event = rules::Event::response;
-    refused += judge.response(facts, true).action == rules::Action::block;
+  size_t responses = 0;
+  double requests_s = 0;
+  double responses_s = 0;
+  std::vector<size_t> passed;
+  for (size_t first = 0; first < hosts.views.size(); first += batch) {
+    const auto show = [&](size_t i, rules::Event event) {
+      facts.event = event;
+      facts.host = hosts.views[i];
+      facts.url = urls.views[i];
+    };
+    passed.clear();
+    const double start = thread_seconds();
+    for (size_t i = first; i < std::min(first + batch, hosts.views.size()); ++i) {
+      show(i, rules::Event::request);
+      if (judge.request(facts, false).action == rules::Action::block) {
+        ++refused;
+      } else {
+        passed.push_back(i);
+      }
+    }
+    const double middle = thread_seconds();
+    for (const size_t i : passed) {
+      show(i, rules::Event::response);
+      (void)judge.response(facts, true);
+    }
+    requests_s += middle - start;
+    responses_s += thread_seconds() - middle;
+    responses += passed.size();
   }
-  const double seconds = cpu_seconds() - start;
-  std::printf("request, %-28s %6.0f ns (%.0f %% blocked)\n", name,
-              seconds * 1e9 / static_cast<double>(2 * hosts.views.size()),
-              50.0 * static_cast<double>(refused) / static_cast<double>(hosts.views.size()));
+  std::printf("request, %-28s %6.0f ns", name, requests_s * 1e9 / static_cast<double>(hosts.views.size()));
+  if (responses > 0) std::printf(", response %6.0f ns", responses_s * 1e9 / static_cast<double>(responses));
+  std::printf(" (%.0f %% blocked)\n", 100.0 * static_cast<double>(refused) / static_cast<double>(hosts.views.size()));
 }
 
 /// `count` rules over what only requests have, none of which matches.
