@@ -4,13 +4,16 @@
 """
 
 import contextlib
+import os
+import pathlib
 import re
 import signal
+import sys
 import threading
 
 import hello
 import pytest
-from lab import Lab, LabError, access_rule, tls_rule, wait_until
+from lab import Lab, LabError, Peer, access_rule, run, tls_rule, wait_until
 from peers import assert_closed_unserved, assert_ends_in_order, assert_passes, tls_get
 
 HELLO = hello.client_hello("www.example.com")
@@ -139,7 +142,7 @@ def test_sigterm_waits_for_drain_timeout_and_no_longer(start, version, listen, c
     client = connect(version, origin.address)
     served = origin.accept()
     daemon.signal(signal.SIGTERM)
-    assert client.ending()[1] == b"" and served.ending()[1] == b""
+    assert (client.ending(), served.ending()) == (("reset", b""), ("reset", b""))
     assert daemon.wait() == 0
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("drain_timeout", "gateway")
@@ -149,11 +152,11 @@ def test_a_second_sigterm_stops_at_once(start, version, listen, connect):
     daemon = start(TUNNEL, limits={"drain_timeout": "10m"})
     origin = listen(version)
     client = connect(version, origin.address)
-    origin.accept()
+    served = origin.accept()
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: not listeners(daemon), "the drain to begin")
     daemon.signal(signal.SIGTERM)
-    assert client.ending()[1] == b""
+    assert (client.ending(), served.ending()) == (("reset", b""), ("reset", b""))
     assert daemon.wait() == 0
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("stopped", "gateway")
@@ -341,6 +344,94 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
     end.close()
     counters = daemon.counters()
     assert counters.get("session_limit_hits", 0) + counters.get("fd_limit_hits", 0) >= 1, counters
+
+
+def limit_descriptors(daemon, soft=None):
+    """The running daemon's own limit, changed from outside. None: what it had begun with. As the daemon's user: root may
+    lack CAP_SYS_RESOURCE in a container."""
+    as_daemon = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    (hard,) = run(*as_daemon, "prlimit", "--pid", daemon.process.pid, "--nofile", "--noheadings", "--raw", "--output", "HARD").stdout.split()
+    run(*as_daemon, "prlimit", "--pid", daemon.process.pid, f"--nofile={soft or hard}:{hard}")
+
+
+def descriptors(daemon):
+    return {int(name) for name in os.listdir(f"/proc/{daemon.process.pid}/fd")}
+
+
+def assert_alive(pairs):
+    for client, served in pairs:
+        client.send(b"up")
+        assert served.receive(2) == b"up"
+        served.send(b"down")
+        assert client.receive(4) == b"down"
+
+
+def wait_for_service(connect, version, origin):
+    """Newcomers are served again; until the daemon has noticed, they are reset."""
+    def served():
+        client = connect(version, origin.address, may_be_reset=True)
+        try:
+            origin.listener.settimeout(0.05)
+            end, _ = origin.listener.accept()
+        except TimeoutError:
+            assert client.ending() == ("reset", b"")
+            return None
+        origin.peers.append(Peer(end))
+        return client, origin.peers[-1]
+    return wait_until(served, "newcomers to be served again")
+
+
+@pytest.mark.one_worker
+def test_without_a_descriptor_to_dial_with_the_client_is_reset(start, version, listen, connect, syns):
+    """The limit is lowered under a running daemon to what it has open: its accept was begun under the old one."""
+    daemon = start(TUNNEL)
+    origin = listen(version)
+    living = [(connect(version, origin.address), origin.accept()) for _ in range(3)]
+    assert_alive(living)
+    used = descriptors(daemon)
+    limit_descriptors(daemon, next(number for number in range(len(used) + 1) if number not in used))
+    syns.drain()
+    for _ in range(5):
+        client = connect(version, origin.address, may_be_reset=True)
+        assert_closed_unserved(client, syns, origin)
+        record = daemon.record_of(client)
+        assert (record["close"], record["close_side"]) == ("overload", "gateway")
+    assert daemon.counters()["fd_limit_hits"] == 5
+    assert_alive(living)
+    limit_descriptors(daemon)
+    living.append(wait_for_service(connect, version, origin))
+    assert_alive(living)
+
+
+@pytest.mark.one_worker
+def test_without_a_descriptor_to_accept_with_newcomers_are_reset_and_old_ones_live(start, version, listen, connect, syns):
+    """accept(2) itself fails: there is room for more connections than descriptors. Clients that have not said their hello
+    take one descriptor each, so they fill it to the last."""
+    wrapper = pathlib.Path(__file__).with_name("with_fewer_descriptors.py")
+    daemon = start(tls_rule("443", "tunnel", {"port": 443}), limits={"connections": 1000, "hello_timeout": "5m"},
+                   prefix=[sys.executable, wrapper, descriptors_max := 64])
+    origin = listen(version)
+    living = [(connect(version, origin.address), origin.accept()) for _ in range(3)]
+    waiting = []
+
+    def full():
+        assert len(waiting) < descriptors_max
+        waiting.append(connect(version, origin.address, 8443, may_be_reset=True))
+        return daemon.counters().get("fd_limit_hits")
+
+    wait_until(full, "accept to fail", 30)
+    assert daemon.counters().get("dial_failures", 0) == 0, "it was accept that failed"
+    assert descriptors(daemon) == set(range(descriptors_max))
+    syns.drain()
+    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    refused = daemon.counters()["session_limit_hits"]
+    for number in range(1, 6):
+        assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+        assert daemon.counters()["session_limit_hits"] == refused + number
+    assert_alive(living)
+    limit_descriptors(daemon)
+    living.append(wait_for_service(connect, version, origin))
+    assert_alive(living)
 
 
 @pytest.mark.one_worker
