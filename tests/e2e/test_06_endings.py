@@ -5,6 +5,9 @@
 """
 
 import contextlib
+import errno
+import re
+import socket
 
 import hello
 import pytest
@@ -204,8 +207,8 @@ def test_idle_timeout(start, version, listen, connect):
     origin = listen(version)
     client = connect(version, origin.address)
     served = assert_passes(origin, client, HELLO)
-    assert client.ending()[1] == b""
-    assert served.ending()[1] == b""
+    assert client.ending() == ("reset", b"")
+    assert served.ending() == ("reset", b"")
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("idle_timeout", "none")
 
@@ -227,25 +230,30 @@ def test_idle_timeout_is_counted_from_the_last_byte(start, version, listen, conn
             assert talkers[1].receive(1) == b"d"
             try:
                 silent.sock.recv(1)
-                break
             except TimeoutError:
                 continue
             except ConnectionResetError:
                 break
+            raise AssertionError("a time limit is a reset, never a clean end")
         assert daemon.record_of(silent)["close"] == "idle_timeout"
     for client, end in zip(talkers, served):
         client.send(b"x")
         assert end.receive(1) == b"x"
 
 
-def test_half_closed_timeout(start, version, listen, connect):
+@pytest.mark.parametrize("first", ["client", "origin"])
+def test_half_closed_timeout(start, version, listen, connect, first):
+    """One side has closed; the other says nothing more and does not close."""
     daemon = start(limits={"half_closed_timeout": "1s"})
     origin = listen(version)
     client = connect(version, origin.address)
     served = assert_passes(origin, client, HELLO)
-    client.finish()
-    assert served.receive_all() == b""
-    assert client.ending()[1] == b""  # the origin says nothing more and does not close
+    closing, lingering = (client, served) if first == "client" else (served, client)
+    closing.finish()
+    assert lingering.receive_all() == b""
+    assert closing.ending() == ("reset", b"")
+    # Behind a FIN a reset is a broken pipe, also for one who writes nothing.
+    wait_until(lambda: lingering.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE, "the reset of the other side")
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("half_closed_timeout", "none")
 
@@ -273,22 +281,38 @@ def test_keepalive_notices_a_host_that_is_gone(start, version, lab, listen, conn
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def without_direct_refused(lab):
+    """without_direct_refused(): takes the rule away by which the kernel refuses direct connections before the daemon sees
+    them, as another firewall's flush would; after the test it is back."""
+    def take_away():
+        listed = lab.gateway.run("nft", "--handle", "list", "chain", "inet", "sluice", "prerouting").stdout
+        (handle,) = re.findall(r'"direct_refused".*# handle (\d+)$', listed, re.M)
+        lab.gateway.run("nft", "delete", "rule", "inet", "sluice", "prerouting", "handle", handle)
+    yield take_away
+    lab.kernel_config = None  # the next daemon's rules are all put up again
+
+
 @pytest.mark.parametrize("who", ["client", "gateway"])
-def test_a_connection_to_the_gateways_own_port_is_refused(start, version, lab, connect, who):
+def test_a_connection_to_the_gateways_own_port_is_refused(start, version, lab, connect, without_direct_refused, who):
     daemon = start(TUNNEL_443 + tls_rule("all", "tunnel"))
+    without_direct_refused()
     space = lab.client if who == "client" else lab.gateway
-    source = Lab.GATEWAY_LAN[version] if who == "gateway" else None
-    try:
-        client = connect(version, Lab.GATEWAY_LAN[version], TPROXY_PORT, space=space, source=source,
-                         may_be_reset=True)
-    except ConnectionRefusedError:
-        return  # the kernel's rules may refuse it before the daemon sees it
+    client = connect(version, Lab.GATEWAY_LAN[version], TPROXY_PORT, space=space,
+                     source=Lab.GATEWAY_LAN[version] if who == "gateway" else None, may_be_reset=True)
     with contextlib.suppress(ConnectionError):
         client.send(HELLO)
-        assert client.ending()[1] == b""
+    assert client.ending() == ("reset", b"")
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("loop", "gateway")
     assert len(daemon.records()) == 1, "it did not dial itself"
+
+
+def test_from_outside_the_kernel_refuses_the_gateways_own_port_already(start, version, connect):
+    daemon = start(tls_rule("all", "tunnel"))
+    with pytest.raises(ConnectionRefusedError):
+        connect(version, Lab.GATEWAY_LAN[version], TPROXY_PORT)
+    assert "connections_accepted" not in daemon.counters()
 
 
 def test_the_daemon_is_alive_after_all_that(start, version, listen, connect):
