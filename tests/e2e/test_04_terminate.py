@@ -135,9 +135,27 @@ def test_S8_silence_under_tunnel_is_not_even_noticed(start, version, listen, con
     assert daemon.record_of(quiet)["close"] == "finished"
 
 
-def test_S8_half_a_hello_and_then_silence(start, version, listen, connect, syns):
-    daemon = start(limits={"hello_timeout": "300ms"})
+@pytest.mark.parametrize("non_tls", ["terminate", "tunnel"])
+def test_S8_half_a_hello_and_then_silence(start, version, listen, connect, syns, non_tls):
+    """What began like TLS is no other protocol: it does not pass as one, either."""
+    daemon = start(tls={"non_tls": non_tls}, limits={"hello_timeout": "300ms"})
     origin = listen(version)
     client = connect(version, origin.address)
     assert_closed_unserved(client, syns, origin, hello.client_hello()[:60])
-    assert daemon.record_of(client)["close"] == "hello_timeout"
+    record = daemon.record_of(client)
+    assert (record["close"], record["close_side"]) == ("hello_timeout", "client")
+    assert (record["bytes_up"], record["bytes_down"]) == (0, 0)
+
+
+@pytest.mark.parametrize("non_tls", ["terminate", "tunnel"])
+@pytest.mark.parametrize("sent", [NON_TLS, b""], ids=["other-bytes", "silence"])
+def test_S7_S8_a_rule_that_terminates_does_so_whatever_the_setting(start, version, listen, connect, syns, sent, non_tls):
+    """A rule for the connection itself needs no hello to match; the setting is for what no rule has settled."""
+    daemon = start(tls_rule("no 443", "terminate", {"port": 443}), tls={"non_tls": non_tls}, limits={"hello_timeout": "300ms"})
+    origin = listen(version)
+    client = connect(version, origin.address)
+    assert_closed_unserved(client, syns, origin, sent)
+    record = daemon.record_of(client)
+    assert (record["action"], record["tls_rule"]) == ("terminate", "no 443")
+    assert (record["close"], record["close_side"]) == ("rule_terminate", "gateway")
+    assert (record["bytes_up"], record["bytes_down"]) == (0, 0)
