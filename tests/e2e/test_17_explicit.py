@@ -289,30 +289,31 @@ def test_a_forbidden_address_of_a_name_is_left_out(proxy, client, site, pki, nam
     assert daemon.record_of(asked.port)["destination"] == endpoint_text(origin.address, 443)
 
 
-def test_S4_another_SNI_than_the_CONNECT_name_the_stricter_verdict_wins(proxy, client, site, pki, names):
+def test_S4_another_SNI_than_the_CONNECT_name_the_stricter_verdict_wins(proxy, client, site, pki, names, version):
     daemon = proxy(access_rule("forbidden", "block", {"host": "secret.example"}) + tls_rule("pass", "tunnel-sni", {"host": "www.example.com"}))
-    origin = site(V4, pki.site())
+    origin = site(version, pki.site())
     names.addresses["www.example.com"] = names.addresses["secret.example"] = [origin.address]
-    asked = client().tunnel("www.example.com:443")
+    asked = client(version).tunnel("www.example.com:443")
     with pytest.raises((ConnectionError, OSError)):
         asked.tls(pki.root.certificate, "secret.example")
     record = daemon.record_of(asked.port)
     assert (record["close"], record["access_rule"], record["sni"]) == ("rule_block", "forbidden", "secret.example")
     # The other way round the CONNECT itself is forbidden.
-    asked = client().ask("secret.example:443")
+    asked = client(version).ask("secret.example:443")
     assert asked.answer() is None
     assert not origin.visits
 
 
-def test_S4_without_SNI_the_CONNECT_name_is_the_host(proxy, client, site, pki, names):
+def test_S4_without_SNI_the_CONNECT_name_is_the_host(proxy, client, site, pki, names, version):
     daemon = proxy(tls_rule("by name", "terminate", {"host": "www.example.com"}))
-    origin = site(V4, pki.site())
+    origin = site(version, pki.site())
     names.addresses["www.example.com"] = [origin.address]
-    asked = client().tunnel("www.example.com:443")
+    asked = client(version).tunnel("www.example.com:443")
     with pytest.raises((ConnectionError, OSError)):
         asked.tls(None, None)
     record = daemon.record_of(asked.port)
     assert (record["tls_rule"], record["host"]) == ("by name", "www.example.com")
+    assert not origin.visits
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:22", "[::1]:22", "localhost:22", "0.0.0.0:22", "169.254.169.254:80",

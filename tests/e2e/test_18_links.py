@@ -10,6 +10,7 @@ import signal
 import pytest
 from bump_peers import Browser, Plain, Tls, answer, client_context
 from lab import V4, V6, access_rule, rule, tls_rule, toml_table, toml_value, wait_until
+from peers import assert_closed_unserved, assert_ends_in_order, assert_passes
 from test_15_traffic_rules import is_reset
 from test_17_explicit import Client, names, proxy  # noqa: F401 (fixtures)
 
@@ -140,6 +141,20 @@ def test_S3_an_address_is_all_that_a_plain_tunnel_can_be_asked_for(bump, site, v
     client.close()
     assert daemon.record_of(client.port)["action"] == "tunnel"
     assert not listed.visits
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_S1_without_decrypt_a_listed_address_is_blocked_all_the_same(start, listen, connect, syns, version):
+    listed, other = listen(version), listen(version)
+    daemon = start(toml_table("links", {"phishing": [listed.address]}), tls={"decrypt": False})
+    client = connect(version, listed.address, may_be_reset=True)
+    assert_closed_unserved(client, syns, listed)
+    record = daemon.record_of(client)
+    assert (record["action"], record["scan"], record["close"], record["close_side"]) == ("block", "phishing", "threat_block", "gateway")
+    passing = connect(version, other.address)
+    assert_ends_in_order(passing, assert_passes(other, passing, b"neither TLS nor HTTP"))
+    record = daemon.record_of(passing)
+    assert (record["action"], record["scan"], record["close"]) == ("tunnel", "skipped", "finished")
 
 
 def test_an_access_rule_decides_before_a_list_is_asked(bump, links, site, connect):
