@@ -342,33 +342,37 @@ def test_the_daemons_port_is_no_service(place, version, space):
     assert place.counter("sluice", "direct_refused") == 1
 
 
-def test_connections_from_the_other_side_are_not_redirected(place):
+@BOTH
+def test_connections_from_the_other_side_are_not_redirected(place, version):
     place.daemon()
     place.server(place.client, "INSIDE", ports=[443])
     place.up()
-    assert place.answers(V4, CLIENT[V4], space=place.origin) == "INSIDE"
+    assert place.answers(version, CLIENT[version], space=place.origin) == "INSIDE"
 
 
-def test_interfaces_that_appear_later_and_wildcards(place):
+@BOTH
+def test_interfaces_that_appear_later_and_wildcards(place, version):
     place.daemon()
     place.up(lan="nothere0 la*")
     assert "nothere0" in place.script("up").stderr
-    assert place.answers(V4, ORIGIN[V4]) == "DAEMON"
+    assert place.answers(version, ORIGIN[version]) == "DAEMON"
 
 
-def test_only_the_named_interfaces(place):
+@BOTH
+def test_only_the_named_interfaces(place, version):
     place.daemon()
     place.up("--lan", "lan7")
-    assert place.answers(V4, ORIGIN[V4]) == "ORIGIN"
+    assert place.answers(version, ORIGIN[version]) == "ORIGIN"
 
 
-def test_lan_from_the_environment_and_from_options(place):
+@BOTH
+def test_lan_from_the_environment_and_from_options(place, version):
     place.daemon()
     place.values(lan="")
     place.script("up", env=["SLUICE_LAN=lan7 lan0"])
-    assert place.answers(V4, ORIGIN[V4]) == "DAEMON"
+    assert place.answers(version, ORIGIN[version]) == "DAEMON"
     place.script("up", "--lan=lan7", env=["SLUICE_LAN=lan0"])
-    assert place.answers(V4, ORIGIN[V4]) == "ORIGIN"
+    assert place.answers(version, ORIGIN[version]) == "ORIGIN"
 
 
 def test_ipv6_can_be_left_alone(place):
@@ -753,11 +757,12 @@ def test_own_traffic_is_refused_while_the_daemon_is_down(place, version, when_do
     assert place.answers(version, ORIGIN[version], space=place.gateway, mark=OWN_MARK) == "ORIGIN"
 
 
-def test_own_traffic_without_any_lan(place):
+@BOTH
+def test_own_traffic_without_any_lan(place, version):
     place.daemon()
     place.up(lan="", own_traffic=1)
-    assert place.answers(V4, ORIGIN[V4], space=place.gateway) == "DAEMON"
-    assert place.answers(V4, ORIGIN[V4]) == "ORIGIN"
+    assert place.answers(version, ORIGIN[version], space=place.gateway) == "DAEMON"
+    assert place.answers(version, ORIGIN[version]) == "ORIGIN"
 
 
 # --- QUIC ------------------------------------------------------------------------------------------------------------
