@@ -89,7 +89,6 @@ std::string version_text() {
   line("CLI11", CLI11_VERSION);
   line("kernel", io::kernel_version());
   line("io_uring", io::io_uring_state());
-  line("splice", io::splice_state());
   line("transparent proxy", io::transparent_state());
   return text;
 }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
@@ -55,19 +54,6 @@ std::string transparent_state() {
   if (is_set) return "usable";
   return error == EPERM ? "not allowed here: needs CAP_NET_RAW or CAP_NET_ADMIN"
                         : fmt::format("not usable: {}", std::strerror(error));
-}
-
-/// splice(2) from a pipe into a socket without waiting: splice_to_socket came with 6.5.
-std::string splice_state() {
-  const utsname system = kernel();
-  const std::string_view release = system.release;
-  unsigned major = 0;
-  unsigned minor = 0;
-  const char* const end = release.data() + release.size();
-  const auto after_major = std::from_chars(release.data(), end, major);
-  if (after_major.ptr < end) std::from_chars(after_major.ptr + 1, end, minor);
-  const bool is_new_enough = major > 6 || (major == 6 && minor >= 5);
-  return is_new_enough ? "usable" : "may wait on a full socket: use a kernel of 6.5 or newer";
 }
 
 }  // namespace sluice::io

@@ -8,7 +8,6 @@ namespace sluice::io {
 [[nodiscard]] std::string liburing_version();
 [[nodiscard]] std::string kernel_version();  // "Linux 6.12.1"
 [[nodiscard]] std::string io_uring_state();  // "usable", or why not
-[[nodiscard]] std::string splice_state();
 [[nodiscard]] std::string transparent_state();  // IP_TRANSPARENT
 
 }  // namespace sluice::io

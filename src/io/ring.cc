@@ -206,6 +206,8 @@ int Ring::connect_outcome(int fd) {
   return error != 0 ? -error : -EINPROGRESS;
 }
 
+// splice(2) into a socket waits for its buffer unless the socket itself is nonblocking: sock_sendpage before Linux 6.5,
+// splice_to_socket since. SPLICE_F_NONBLOCK is about the pipe.
 void Ring::set_nonblocking(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   if (flags >= 0) (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
