@@ -3,6 +3,7 @@
     client (trusts our CA) ── gateway: bump ── origin whose certificate is expired, for others, revoked, …
 """
 
+import os
 import re
 import ssl
 import subprocess
@@ -351,42 +352,83 @@ def test_S10_a_trusted_fingerprint_makes_any_certificate_valid(judged, pki, site
 # --- S9 -------------------------------------------------------------------------------------------------------------
 
 
+# The settings that are wrong, the setting that the message points at, and the words of the fault. @NAME: see bad_ca.
 BAD_CA = {
-    "no CA": ({"ca_cert": None, "ca_key": None}, "sluice ca init"),
-    "no key": ({"ca_key": None}, "tls.ca_key"),
-    "missing file": ({"ca_cert": "/nonexistent/ca.pem"}, "/nonexistent/ca.pem"),
-    "not PEM": ({"ca_cert": "@junk"}, "junk"),
-    "another key": ({"ca_key": "@another"}, "another"),
-    "not a CA": ({"ca_cert": "@site", "ca_key": "@site-key"}, "good-www.example.com"),
-    "expired": ({"ca_cert": "@old", "ca_key": "@old-key"}, "old-ca"),
-    "path length 0": ({"ca_cert": "@below", "ca_key": "@below-key"}, "below-ca"),
+    "no CA": ({"ca_cert": None, "ca_key": None}, None, "`sluice ca init` makes one"),
+    "no key": ({"ca_key": None}, "ca_cert", "tls.ca_cert without tls.ca_key"),
+    "no certificate": ({"ca_cert": None}, "ca_key", "tls.ca_key without tls.ca_cert"),
+    "missing certificate": ({"ca_cert": "/nonexistent/ca.pem"}, "ca_cert", "/nonexistent/ca.pem: cannot read it: No such file"),
+    "missing key": ({"ca_key": "/nonexistent/ca.key"}, "ca_key", "/nonexistent/ca.key: cannot read it: No such file"),
+    "not PEM": ({"ca_cert": "@junk"}, "ca_cert", "junk: no certificate in it"),
+    "key not PEM": ({"ca_key": "@junk"}, "ca_key", "junk: no private key in it"),
+    "encrypted key": ({"ca_key": "@encrypted.key"}, "ca_key", "the private key is encrypted"),
+    "another key": ({"ca_key": "@another.key"}, "ca_key", "does not belong to 'CN=Sluice Test CA'"),
+    "not a CA": ({"ca_cert": "@site", "ca_key": "@site.key"}, "ca_cert", "is not a CA"),
+    "RSA 1024": ({"ca_cert": "@weak", "ca_key": "@weak.key"}, "ca_key", "the RSA key has fewer than 2,048 bits"),
+    "expired": ({"ca_cert": "@old", "ca_key": "@old.key"}, "ca_cert", "'CN=Old CA' expired on "),
+    "not yet valid": ({"ca_cert": "@early", "ca_key": "@early.key"}, "ca_cert", "'CN=Early CA' is not valid before "),
+    "path length 0": ({"ca_cert": "@below", "ca_key": "@below.key"}, "ca_cert", "the path length of 'CN=Narrow Root' is too short"),
+    "key of another user": ({"ca_key": "@foreign.key"}, "ca_key", "cannot read it: Permission denied"),
+    "key for everybody": ({"ca_key": "@open.key"}, "ca_key", "everybody on this machine can read or change the private key"),
 }
+AS_DAEMON = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
-@pytest.mark.parametrize("kind", BAD_CA, ids=lambda kind: kind.replace(" ", "-"))
-def test_S9_bump_without_a_usable_ca_is_refused(lab, pki, tmp_path, kind):
-    """At check, with file and fault; `run` reads with the same eyes (test_S9_… below)."""
-    changes, named = BAD_CA[kind]
-    files = {"@junk": pki.folder / "junk.pem", "@another": pki.folder / "another.key"}
-    files["@junk"].write_text("this is not a certificate\n")
-    files["@another"].write_bytes(pki.site("other.example").key.read_bytes())
-    files["@another"].chmod(0o600)
-    files |= {"@site": pki.site().certificate, "@site-key": pki.site().key}
-    old = pki.issue("old ca", name="Old CA", issuer=pki.root, ca=True, start=-30, end=-1)
-    files |= {"@old": old.certificate, "@old-key": old.key}
+@pytest.fixture(params=BAD_CA, ids=[kind.replace(" ", "-") for kind in BAD_CA])
+def bad_ca(request, lab, pki):
+    """(spoil, setting, words): spoil(config) has that fault in place of our CA. The daemon's user may read its files, and
+    nobody else; but where that is the fault."""
+    changes, setting, words = BAD_CA[request.param]
     narrow = pki._once("narrow", lambda label: pki._self_signed(label, "Narrow Root", "CA:true,pathlen:0"))
-    below = pki.issue("below ca", name="Below", issuer=narrow, ca=True, send=[narrow])
-    files |= {"@below": below.chain, "@below-key": below.key}
-    tls = {"default_action": "bump", "ca_cert": pki.gateway_ca.certificate, "ca_key": pki.gateway_ca.key}
-    tls.update({key: files.get(value, value) for key, value in changes.items()})
-    path = tmp_path / "rules.toml"
-    path.write_text(lab.config(tls={key: value for key, value in tls.items() if value is not None}).replace(
-        "@LOG@", "/dev/null"))
+    authorities = {
+        "site": pki.site(),
+        "weak": pki.issue("weak ca", name="Weak CA", issuer=pki.root, ca=True, key="RSA 1024"),
+        "old": pki.issue("old ca", name="Old CA", issuer=pki.root, ca=True, start=-30, end=-1),
+        "early": pki.issue("early ca", name="Early CA", issuer=pki.root, ca=True, start=1, end=30),
+        "below": pki.issue("below ca", name="Below", issuer=narrow, ca=True, send=[narrow]),
+    }
+    ours = pki.gateway_ca.key.read_bytes()
+    content = {"junk": b"this is not PEM\n", "another.key": pki.site("other.example").key.read_bytes(),
+               "foreign.key": ours, "open.key": ours,
+               "encrypted.key": run("openssl", "pkey", "-in", pki.gateway_ca.key, "-aes256", "-passout", "pass:x").stdout.encode()}
+    for name, authority in authorities.items():
+        content |= {name: authority.chain.read_bytes(), f"{name}.key": authority.key.read_bytes()}
+    folder = lab.folder / "bad-ca"
+    folder.mkdir(exist_ok=True)
+    for name, text in content.items():
+        file = folder / name
+        file.unlink(missing_ok=True)
+        file.write_bytes(text)
+        file.chmod({"open.key": 0o644}.get(name, 0o400))
+        if name != "foreign.key":
+            os.chown(file, 65534, 65534)
+
+    def spoil(config):
+        for key, value in changes.items():
+            line = "" if value is None else f"{key} = \"{value.replace('@', f'{folder}/')}\"\n"
+            config, count = re.subn(rf"^{key} = .*\n", line, config, flags=re.M)
+            assert count == 1
+        return config
+    return spoil, setting, words
+
+
+def assert_named(said, config, setting, words):
+    """The words, at the line of the setting."""
+    line = next((n for n, text in enumerate(config.splitlines(), 1) if setting and text.startswith(f"{setting} = ")), None)
+    assert [m for m in re.finditer(r"rules\.toml:(\d+):\d+: error: (.*)", said)
+            if words in m[2] and line in (None, int(m[1]))], (line, words, said)
+
+
+def test_S9_bump_without_a_usable_ca_is_refused(lab, pki, bad_ca):
+    """At check and at run, with file, place and fault."""
+    spoil, setting, words = bad_ca
+    path = lab.folder / "bad-ca" / "rules.toml"
+    path.write_text(spoil(lab.config(tls={"default_action": "bump", "ca_cert": pki.gateway_ca.certificate,
+                                          "ca_key": pki.gateway_ca.key})).replace("@LOG@", "/dev/null"))
     for command in ("check", "run"):
-        done = lab.gateway.run(lab.binary, command, "-c", path, check=False, timeout=20)
+        done = lab.gateway.run(*AS_DAEMON, lab.binary, command, "-c", path, check=False, timeout=20)
         assert done.returncode == 1, (command, done)
-        assert named in done.stderr + done.stdout, (command, done)
-        assert re.search(r"rules\.toml:\d+:\d+: error: ", done.stderr + done.stdout), (command, done)
+        assert_named(done.stderr + done.stdout, path.read_text(), setting, words)
 
 
 def test_S9_a_rule_that_bumps_needs_one_too_and_nothing_else_does(lab, tmp_path):
@@ -399,14 +441,23 @@ def test_S9_a_rule_that_bumps_needs_one_too_and_nothing_else_does(lab, tmp_path)
         assert done.returncode == code, done
 
 
-def test_S9_a_reload_that_loses_the_ca_changes_nothing(bump, site, visit, pki, lab):
+def test_S9_a_reload_that_loses_the_ca_changes_nothing(bump, site, visit, pki, bad_ca):
+    """Nor does anything else that the bad file says."""
+    spoil, setting, words = bad_ca
     daemon = bump()
     origin = site(V4, pki.site())
-    assert Browser(visit(origin)).get().status == 200
-    broken = daemon.config.replace(str(pki.gateway_ca.certificate), "/nonexistent/ca.pem")
-    daemon.reload(broken)
-    assert "/nonexistent/ca.pem" in daemon.errors()
-    assert Browser(visit(origin)).get().status == 200
+    before = visit(origin)
+    assert Browser(before).get().status == 200
+    bad = spoil(daemon.config) + tls_rule("never read", "terminate")
+    said = len(daemon.errors())
+    daemon.reload(bad)
+    assert_named(daemon.errors()[said:], bad, setting, words)
+    assert Browser(before).get().status == 200
+    after = visit(origin)
+    assert is_ours(after.certificate(), pki)
+    assert Browser(after).get().status == 200
+    after.close()
+    assert daemon.record_of(after.port)["tls_rule"] == "default"
 
 
 def test_S18_the_key_never_shows(bump, site, visit, pki):
