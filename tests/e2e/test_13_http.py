@@ -76,13 +76,37 @@ def test_S22_every_method_on_one_kept_connection(web):
     assert [r["bytes_up"] for r in logged if r["method"] == "PUT"] == [11]
 
 
-def test_S25_a_method_that_nobody_knows(web):
-    """llhttp knows a list of methods; what is not on it gets a definite answer, and the origin is not bothered."""
-    web.start()
+UNKNOWN_METHODS = ["FROBNICATE", "X", "get", "A-b_c.d!#$%&'*+^`|~1"]
+
+
+def test_S22_methods_that_nobody_knows(web):
+    """Any token of RFC 9110 section 5.6.2 is a method, in capitals or not, with and without a body."""
+    daemon = web.start()
+    site = web.site(lambda request: answer(request.method + " " + request.body.decode()))
+    client = web.open(site)
+    for method in UNKNOWN_METHODS:
+        for body in (b"", b"with a body"):
+            page = client.get("/x", method=method, body=body)
+            assert (page.status, page.body.decode()) == (200, f"{method} {body.decode()}")
+    assert [(request.method, request.body) for request in site.requests] == [(m, b) for m in UNKNOWN_METHODS for b in (b"", b"with a body")]
+    ended(daemon, client)
+    assert [r["method"] for r in daemon.requests_of(client.port)] == [m for m in UNKNOWN_METHODS for _ in range(2)]
+
+
+def test_S22_every_method_is_blocked(web):
+    """What a rule blocks it blocks for any method, known or not: a page, and the origin hears nothing."""
+    daemon = web.start(access_rule("no shop", "block", {"url": "www.example.com/*"}))
     site = web.site()
-    page = web.open(site).get(method="FROBNICATE")
-    assert page.status in (200, 400, 501)
-    assert bool(site.requests) == (page.status == 200)
+    client = web.open(site)
+    for method in METHODS + UNKNOWN_METHODS:
+        for body in (b"", b"with a body"):
+            page = client.get("/", "Accept: text/html", method=method, body=body)
+            assert (page.status, page.get("cache-control")) == (403, "no-store"), method
+            assert (b"no shop" in page.body) == (method != "HEAD"), method
+    assert site.requests == []
+    ended(daemon, client)
+    assert [(r["method"], r["status"], r["access_rule"]) for r in daemon.requests_of(client.port)] == [
+        (method, 403, "no shop") for method in METHODS + UNKNOWN_METHODS for _ in range(2)]
 
 
 def test_S25_pipelined_requests_are_answered_in_order(web):
