@@ -1,6 +1,6 @@
 """S19-S30: every kind of traffic rule on every kind of traffic, by what the client sees, what the origin hears and what the log says.
 
-    client ── plain HTTP ──────────────────────── gateway ── origin        rules over the address: one origin per row
+    client ── plain HTTP ──────────────────────── gateway ── origin        rules over the address: one origin per row; over the name
     client ── TLS, tunnelled (synthetic CONNECT) ─ gateway ── origin        rules over the name: one name per row
     client ── CONNECT to the proxy, then TLS ───── gateway ── origin        the same
     client ── TLS, bumped: requests, responses ─── gateway ── origin
@@ -145,6 +145,26 @@ def is_reset(open_):
     return False
 
 
+def check_plain_requests(row, daemon, client, origin):
+    """Two requests on a kept connection are judged each; of what is forbidden the origin sees not even a connection."""
+    refused = row.forbids("request")
+    for _ in range(2):
+        page = client.get("/row", "Accept: text/html")
+        if refused:
+            check_refusal(row, page, "plain")
+        else:
+            assert page.status == 200, row.name
+    client.stream.close()
+    record = daemon.record_of(client.port)
+    assert record["action"] == "allow", (row.name, record)
+    logged = daemon.requests_of(client.port)
+    assert len(logged) == 2
+    for each in logged:
+        row.check_names(each, "request", "plain")
+        assert each["action"] == (row.refusal if refused else "allow"), (row.name, each)
+    assert (len(origin.visits), len(origin.requests)) == ((0, 0) if refused else (1, 2)), row.name
+
+
 @pytest.mark.parametrize("version", [V4, V6])
 def test_plain_http(bump, site, connect, version):
     """The rules are over the address, which is known at CONNECT: what matches there ends in a reset, without a byte."""
@@ -158,22 +178,16 @@ def test_plain_http(bump, site, connect, version):
             check_refused_record(row, daemon.record_of(peer.port), "CONNECT")
             assert not origin.visits, row.name
             continue
-        client = Browser(Plain(connect(version, origin.address, 80)))
-        for _ in range(2):  # every request on a kept connection is judged
-            page = client.get("/row", "Accept: text/html")
-            if row.forbids("request"):
-                check_refusal(row, page, "plain")
-            else:
-                assert page.status == 200, row.name
-        client.stream.close()
-        record = daemon.record_of(client.port)
-        assert record["action"] == "allow", (row.name, record)
-        logged = daemon.requests_of(client.port)
-        assert len(logged) == 2
-        for each in logged:
-            row.check_names(each, "request", "plain")
-            assert each["action"] == (row.refusal if row.forbids("request") else "allow"), (row.name, each)
-        assert len(origin.requests) == (0 if row.forbids("request") else 2), row.name
+        check_plain_requests(row, daemon, Browser(Plain(connect(version, origin.address, 80))), origin)
+
+
+@pytest.mark.parametrize("version", [V4, V6])
+def test_plain_http_by_name(bump, site, connect, version):
+    """The rules are over the host, which the CONNECT has not: it passes, and a rule that is silent about it is one over requests."""
+    sites = {row: site(version, None) for row in ROWS}
+    daemon = bump("".join(row.toml({"host": row.host}) for row in ROWS) + tables(ROWS))
+    for row, origin in sites.items():
+        check_plain_requests(row, daemon, Browser(Plain(connect(version, origin.address, 80)), row.host), origin)
 
 
 @pytest.mark.parametrize("version", [V4, V6])
