@@ -252,13 +252,13 @@ def test_S26_https_page_for_an_explicit_client(proxy, client, pki, syns, names, 
 
 @pytest.mark.parametrize("how", ["block", "redirect"])
 @pytest.mark.parametrize("blocked_connect", ["close", "403"])
-def test_S23_a_forbidden_CONNECT_dials_nothing(proxy, client, names, syns, listen, how, blocked_connect):
+def test_S23_a_forbidden_CONNECT_dials_nothing(proxy, client, names, syns, listen, version, how, blocked_connect):
     more = {"to": "https://elsewhere.example/"} if how == "redirect" else {}
     daemon = proxy(access_rule("forbidden", how, {"host": ".forbidden.example"}, **more),
                    explicit={"blocked_connect": blocked_connect})
-    origin = listen(V4)
+    origin = listen(version)
     names.addresses["www.forbidden.example"] = [origin.address]
-    asked = client().ask("www.forbidden.example:443")
+    asked = client(version).ask("www.forbidden.example:443")
     answered = asked.answer()
     if blocked_connect == "403":
         assert (answered.status, answered.body) == (403, b"")
@@ -327,6 +327,51 @@ def test_the_gateway_itself_is_out_of_reach(proxy, client, names, target):
     assert daemon.record_of(asked.port)["close"] == "local_destination"
 
 
+def number_of(address):
+    return int.from_bytes(socket.inet_aton(address), "big")
+
+
+ODD_NOTATIONS = [
+    "127.1", "127.0.1", "2130706433", "0x7f000001", "0X7F.0.0.1", "0x7f.1", "127.0.0.1.", "127.0.0.01", "127.8.9.10", "0", "0x0", "LOCALHOST", "localhost.",
+    "inside.example", "[0:0:0:0:0:0:0:1]", "[0::0:1]", "[::]", "[::FFFF:7F00:1]", "[::ffff:0:0]", "[fe80::1]", "[FF02::1]", "2852039166",  # 169.254.169.254
+    *(notation for address in (Lab.GATEWAY_LAN[V4], Lab.GATEWAY_WAN[V4])
+      for notation in (str(number_of(address)), hex(number_of(address)), f"[::ffff:{address}]", f"{address}.")),
+    "[FD00:1:0:0:0:0:0:1]", "[fd00:0009::0001]",
+]
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_no_notation_reaches_the_gateway_itself(proxy, client, names, version, method):
+    """A server on the gateway hears nothing, however its address is written."""
+    daemon = proxy(tls={"decrypt": False})
+    names.addresses["localhost"] = ["127.0.0.1", "::1"]
+    names.addresses["inside.example"] = [Lab.GATEWAY_LAN[V4], Lab.GATEWAY_LAN[V6], "::ffff:127.0.0.1"]
+    seen = {}
+    for notation in ODD_NOTATIONS:
+        asked = client(version).ask(f"{notation}:{PORT}" if method == "CONNECT" else f"http://{notation}:{PORT}/", f"Host: {notation}:{PORT}",
+                                    method=method)
+        status = asked.answer().status
+        asked.peer.close()
+        seen[notation] = status, daemon.record_of(asked.port)["close"]
+    assert seen == dict.fromkeys(ODD_NOTATIONS, (403, "local_destination"))
+    assert len(daemon.records()) == len(ODD_NOTATIONS)  # no connection of the gateway with itself
+
+
+TWO_MEANINGS = ["017700000001", "0177.0.0.1", "127.0.0.1.1", "256.0.0.1", "0x7f000001ff", "%31%32%37.0.0.1", "[::1", "127.0.0.1%00.example",
+                "[::1%25lo]", "[fe80::1%eth0]", "user@127.0.0.1", "127.0.0.1:22@example.com"]
+
+
+def test_what_may_be_two_addresses_is_none(proxy, client, names, syns, version):
+    daemon = proxy(tls={"decrypt": False})
+    for notation in TWO_MEANINGS:
+        for target, method in ((f"{notation}:{PORT}", "CONNECT"), (f"http://{notation}:{PORT}/", "GET")):
+            asked = client(version).ask(target, "Host: example.com", method=method)
+            assert asked.answer().status == 400, target
+            asked.peer.close()
+            assert daemon.record_of(asked.port)["close"] == "request_refused", target
+    assert names.asked == [] and syns.until_now() == []
+
+
 def test_a_name_that_does_not_exist(proxy, client):
     daemon = proxy()
     for target, method in (("nowhere.example:443", "CONNECT"), ("http://nowhere.example/", "GET")):
@@ -371,15 +416,27 @@ def test_a_client_that_leaves_while_its_name_is_looked_up(proxy, client, names):
     assert daemon.record_of(asked.port)["close"] in ("client_reset", "origin_unresolved", "client_closed_early")
 
 
-def test_loops_are_noticed(proxy, client, site, names):
+def test_loops_are_noticed(proxy, client, site, names, version):
+    """By the Via field: of a request in clear, and of a CONNECT."""
     daemon = proxy()
-    origin = site(V4, None, port=80)
+    origin = site(version, None)
     names.addresses["plain.example"] = [origin.address]
-    client().ask("http://plain.example/", "Host: plain.example", method="GET").answer()
-    via = origin.requests[0].get("via")
-    asked = client().ask("http://plain.example/", "Host: plain.example", f"Via: {via}", method="GET")
-    assert asked.answer().status == 508
-    assert daemon.record_of(asked.port)["close"] == "loop"
+    client(version).ask("http://plain.example/", "Host: plain.example", "Via: 1.1 another-proxy", method="GET").answer()
+    vias = [value for name, value in origin.requests[0].headers if name.lower() == "via"]
+    assert vias[0] == "1.1 another-proxy" and vias[1].startswith("1.1 sluice-")
+    added = vias[1]
+    before = len(origin.visits)
+    for target, method in (("http://plain.example/", "GET"), ("plain.example:80", "CONNECT"), ("plain.example:443", "CONNECT")):
+        for via in (added, f"1.1 another-proxy, {added}", f"{added}, 1.0 fred"):
+            asked = client(version).ask(target, "Host: plain.example", f"Via: {via}", method=method)
+            assert asked.answer().status == 508, (method, via)
+            asked.peer.close()
+            assert daemon.record_of(asked.port)["close"] == "loop"
+    assert len(origin.visits) == before
+    # Another proxy's is none of ours.
+    asked = client(version).tunnel("plain.example:80", "Via: 1.1 another-proxy")
+    asked.peer.send(b"GET / HTTP/1.1\r\nHost: plain.example\r\n\r\n")
+    assert asked.reader.response().status == 200
 
 
 @pytest.mark.parametrize("request_text,status", [
@@ -434,33 +491,33 @@ def users(lab):
     return file
 
 
-def test_passwords(proxy, client, site, pki, names, users):
+def test_passwords(proxy, client, site, pki, names, users, version):
     daemon = proxy(explicit={"users": users, "realm": "The office"})
-    origin = site(V4, pki.site())
+    origin = site(version, pki.site())
     names.addresses["www.example.com"] = [origin.address]
-    asked = client().ask("www.example.com:443")
+    asked = client(version).ask("www.example.com:443")
     answered = asked.answer()
     assert answered.status == 407
     assert answered.get("proxy-authenticate") == 'Basic realm="The office", charset="UTF-8"'
     assert daemon.record_of(asked.port)["close"] == "proxy_auth_required"
     for user, password in (("alice", "builder"), ("bob", ""), ("eve", "wonder"), ("", ""), ("alice", "wonder\0")):
-        assert client().ask("www.example.com:443", basic(user, password)).answer().status == 407
+        assert client(version).ask("www.example.com:443", basic(user, password)).answer().status == 407
     for broken in ("Proxy-Authorization: Basic", "Proxy-Authorization: Basic !!!", "Proxy-Authorization: Bearer x",
                    "Proxy-Authorization: Basic YWxpY2U="):
-        assert client().ask("www.example.com:443", broken).answer().status == 407
+        assert client(version).ask("www.example.com:443", broken).answer().status == 407
     for user, password in (("alice", "wonder"), ("bob", "builder"), ("alice", "wonder")):
-        asked = client().tunnel("www.example.com:443", basic(user, password))
+        asked = client(version).tunnel("www.example.com:443", basic(user, password))
         assert Browser(asked.tls(pki.root.certificate, "www.example.com")).get("/").status == 200
         asked.peer.close()
         assert daemon.record_of(asked.port)["user"] == user
     assert "wonder" not in daemon.errors() and "wonder" not in "".join(daemon.lines())
 
 
-def test_passwords_with_curl(proxy, lab, site, names, users):
+def test_passwords_with_curl(proxy, lab, site, names, users, version):
     proxy(explicit={"users": users})
-    origin = site(V4, None, port=80)
+    origin = site(version, None, port=80)
     names.addresses["plain.example"] = [origin.address]
-    through = f"http://{endpoint_text(Lab.GATEWAY_LAN[V4], PORT)}"
+    through = f"http://{endpoint_text(Lab.GATEWAY_LAN[version], PORT)}"
     code = ("-s", "-o", "/dev/null", "-w", "%{http_code}")
     assert lab.client.run("curl", *code, "-x", through, "-U", "alice:wonder", "http://plain.example/").stdout == "200"
     assert lab.client.run("curl", *code, "-x", through, "-U", "alice:wrong", "http://plain.example/").stdout == "407"
