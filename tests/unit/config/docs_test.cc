@@ -32,6 +32,8 @@ config::Loaded load_block(const std::string& text) {
         if (path == "rules.toml") return text;
         if (path.find("exempt") != std::string::npos) return "192.0.2.9\n";
         if (path.find("devices") != std::string::npos || path.find("hashes") != std::string::npos) return std::string(64, 'a') + "\n";
+        if (path.find("htpasswd") != std::string::npos)
+          return "anna:$2y$05$abcdefghijklmnopqrstuuKDKsAtYi2VDHwXCMWXDDnvXXIKcgGUC\n";
         return "listed.example\n";
       },
       1, true);  // what is described may bump
