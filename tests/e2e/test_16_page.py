@@ -11,7 +11,8 @@ import time
 
 import pytest
 from bump_peers import Browser, Plain
-from lab import V4, V6, access_rule, run
+from lab import V4, V6, access_rule, run, toml_table
+from test_17_explicit import Client, basic, crypt, names, proxy  # noqa: F401 (fixtures, and a password's hash)
 
 BLOCKED, MOVED = "blocked.example", "moved.example"
 HTML = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
@@ -168,6 +169,68 @@ def test_S31_a_template_with_every_macro(pages, lab):
     assert (said["SERVER"], said["USER"], said["THREAT"], said["CATEGORY"]) == ("gw &lt;1&gt;", "", "", "")
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", said["DATE"]) and re.fullmatch(r"\d\d:\d\d:\d\d", said["TIME"])
     assert said["REASON"]
+
+
+VALUES = ("USER", "THREAT", "CATEGORY")
+LINKS = toml_table("links", {"phishing": ["www.example.com/phish"], "malicious_link": ["www.example.com/kit/"]})
+
+
+def test_S31_the_threat_and_its_category_are_named(pages, lab):
+    """And what is blocked by a rule is no threat."""
+    path = template(lab, "".join(f"[{name}|%{name}%]\n" for name in VALUES))
+    daemon = pages.start(page=f'template = "{path}"\n' + LINKS)
+    client = pages.open("www.example.com")
+    for target, threat in (("/phish", "phishing"), ("/kit/er.exe", "malicious_link"), ("/phish?x", "phishing")):
+        page = client.get(target, HTML)
+        assert (page.status, page.body.decode()) == (403, f"[USER|]\n[THREAT|{threat}]\n[CATEGORY|{threat}]\n")
+    page = client.get("/phish", HTML, host=BLOCKED)
+    assert (page.status, page.body) == (403, b"[USER|]\n[THREAT|]\n[CATEGORY|]\n")
+    assert client.get("/fine", HTML).status == 200
+    client.stream.close()
+    assert [r.get("threat") for r in daemon.requests_of(client.port)] == ["phishing", "malicious_link", "phishing", None, None]
+    assert [request.target for request in pages.origin.requests] == ["/fine"]
+
+
+def test_S31_the_built_in_page_names_the_threat(pages):
+    pages.start(page=LINKS)
+    said = definitions(pages.open("www.example.com").get("/phish", HTML).body)
+    assert (said[b"Threat"], said[b"Category"], said[b"Reason"]) == (b"phishing", b"phishing", b"A list of phishing links has it.")
+    assert b"User" not in said
+
+
+ODD_USER = """o'hara "<b>&%41 """.strip()  # a name may be anything without a colon
+
+
+def test_S31_the_user_is_named(proxy, names, site, connect, pki, lab, version):  # noqa: F811
+    """In clear and inside a bumped CONNECT; escaped in the page, encoded in the redirect."""
+    passwords = lab.folder / "page-users"
+    passwords.write_text(f"alice:{crypt(b'wonder', b'$6$', 1000)}\n{ODD_USER}:{crypt(b'wonder', b'$6$', 1000)}\n")
+    passwords.chmod(0o644)
+    path = template(lab, "".join(f"[{name}|%{name}%]\n" for name in VALUES))
+    origin = site(version, pki.issue("three hosts", sans=f"DNS:www.example.com,DNS:{BLOCKED},DNS:{MOVED}"))
+    names.addresses["www.example.com"] = [origin.address]
+    daemon = proxy(rules(to="https://intranet.example/?who=%USER%&threat=%THREAT%", page=f'template = "{path}"\n' + LINKS),
+                   explicit={"users": passwords}, tls={"default_action": "bump"})
+    for user, in_page, in_url in (("alice", "alice", "alice"), (ODD_USER, "o&#39;hara &quot;&lt;b&gt;&amp;%41", "o%27hara%20%22%3Cb%3E%26%2541")):
+        word = basic(user, "wonder")
+        asked = Client(connect, version)
+        for host, target, threat in ((BLOCKED, "/", ""), ("www.example.com", "/phish", "phishing")):
+            asked.ask(f"http://{host}{target}", f"Host: {host}", HTML, word, method="GET")
+            page = asked.reader.response()
+            assert (page.status, page.body.decode()) == (403, f"[USER|{in_page}]\n[THREAT|{threat}]\n[CATEGORY|{threat}]\n")
+        asked.ask(f"http://{MOVED}/", f"Host: {MOVED}", word, method="GET")
+        page = asked.reader.response()
+        assert (page.status, page.get("location")) == (302, f"https://intranet.example/?who={in_url}&threat=")
+        asked.peer.close()
+
+        asked = Client(connect, version).tunnel("www.example.com:443", word)
+        browser = Browser(asked.tls(pki.gateway_ca.certificate, "www.example.com"))
+        page = browser.get("/phish", HTML)
+        assert (page.status, page.body.decode()) == (403, f"[USER|{in_page}]\n[THREAT|phishing]\n[CATEGORY|phishing]\n")
+        assert browser.get("/", host=MOVED).get("location") == f"https://intranet.example/?who={in_url}&threat="
+        browser.stream.close()
+        assert daemon.record_of(asked.port)["user"] == user
+    assert origin.requests == []
 
 
 def test_S31_bytes_that_are_no_text_do_not_reach_the_page(pages, lab):
