@@ -78,6 +78,14 @@ def contrast(one, other):
     return (bright + 0.05) / (dark + 0.05)
 
 
+def check_that_text_is_seen(browser):
+    """A screenshot of a light page that is not ours: nearly all of it paper, and some lines of ink."""
+    paper, colours = look(browser, "light", 600, 400)
+    assert luminance(paper) > 0.9, paper
+    ink = sum(count for colour, count in colours.items() if contrast(colour, paper) > 4.5)
+    assert 20 < ink < sum(colours.values()) // 2, colours.most_common(5)
+
+
 STYLES = """[...document.querySelectorAll("h1, p, dt, dd")].map(it => {
   const style = getComputedStyle(it);
   return [it.tagName, style.color, getComputedStyle(document.querySelector("main")).backgroundColor, parseFloat(style.fontSize)];
@@ -136,6 +144,7 @@ def test_S31_chromium_follows_the_redirect(visited):
     assert browser.evaluate("location.href") == f"{scheme}://www.example.com/?from={scheme}%3A%2F%2F{MOVED}%2Fold%3Fx%3D1"
     assert "hello from the origin" in browser.shown()
     assert {request.get("host") for request in origin.requests} == {"www.example.com"}
+    check_that_text_is_seen(browser)  # the origin's page, dark on white
     browser.close()
     assert 302 in {record["status"] for record in daemon.records("request")}
 
@@ -155,3 +164,23 @@ def test_S26_chromium_shows_the_page_of_a_blocked_connection(bump, chromium, sit
     browser.close()
     assert origin.visits == []
     assert {record["access_rule"] for record in daemon.records("request")} == {"no games"}
+
+
+@pytest.mark.parametrize("version", [V4, V6], ids=["ipv4", "ipv6"])
+def test_S23_chromium_cannot_reach_what_is_blocked_by_its_name(bump, chromium, site, pki, version):  # noqa: F811
+    """Without bump there is nothing that a page could be shown in: the connection is reset, and the browser says so. Another name passes."""
+    daemon = bump(access_rule("no games", "block", {"host": BLOCKED}), tls={"default_action": "tunnel-sni"})
+    origin = site(version, pki.issue("pages", sans=f"DNS:www.example.com,DNS:{BLOCKED},DNS:{MOVED}"))
+    browser = chromium(dict.fromkeys(("www.example.com", BLOCKED), origin.address), trusted=pki.root.certificate)
+    assert browser.visit(f"https://{BLOCKED}/games") in ("net::ERR_CONNECTION_RESET", "net::ERR_CONNECTION_CLOSED")
+    shown = browser.shown()
+    assert "This page is blocked" not in shown and "ERR_CONNECTION_" in shown
+    assert f"https://{BLOCKED}/games" not in browser.responses()
+    check_that_text_is_seen(browser)
+    assert origin.visits == []
+    assert browser.visit("https://www.example.com/") is None
+    assert "hello from the origin" in browser.shown()
+    assert browser.responses()["https://www.example.com/"]["securityDetails"]["issuer"] == "Intermediate"  # no certificate of ours
+    browser.close()
+    blocked = [record for record in daemon.records() if record["host"] == BLOCKED]
+    assert blocked and {(r["action"], r["access_rule"], r["close"], r["bytes_up"]) for r in blocked} == {("block", "no games", "rule_block", 0)}
