@@ -108,6 +108,6 @@ def test_S1_without_decrypt_the_connect_event_still_passes_the_access_rules(star
     origin = listen(version)
     daemon = start(access_rule("not there", "block", {"destination": origin.address}), tls={"decrypt": False})
     client = connect(version, origin.address, may_be_reset=True)
-    assert_closed_unserved(client, syns, origin, how=None)
+    assert_closed_unserved(client, syns, origin)
     record = daemon.record_of(client)
     assert (record["action"], record["access_rule"], record["close"]) == ("block", "not there", "rule_block")

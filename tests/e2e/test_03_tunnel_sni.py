@@ -131,7 +131,7 @@ def test_S4_require_sni_closes_a_hello_without_one(start, version, listen, conne
     daemon = start(tls={"require_sni": True})
     origin = listen(version)
     client = connect(version, origin.address)
-    assert_closed_unserved(client, syns, origin, hello.client_hello(None), how=None)
+    assert_closed_unserved(client, syns, origin, hello.client_hello(None))
     record = daemon.record_of(client)
     assert (record["close"], record["close_side"]) == ("sni_missing", "client")
     named = connect(version, origin.address)

@@ -80,7 +80,7 @@ def test_S23_at_the_connect_event_the_connection_ends_before_a_byte(start, versi
     daemon = start(access_rule("not you", action, {"client": SECOND[version]}, **more))
     origin = listen(version)
     refused = connect(version, origin.address, source=SECOND[version], may_be_reset=True)
-    assert_closed_unserved(refused, syns, origin, how=None)
+    assert_closed_unserved(refused, syns, origin)
     record = daemon.record_of(refused)
     assert (record["action"], record["access_rule"], record["close"]) == (action, "not you", f"rule_{action}")
     assert not {"sni", "ja4", "tls_rule"} & set(record), "nothing was read"
@@ -92,7 +92,7 @@ def test_S23_at_the_hello_event_too_and_never_a_page(start, version, listen, con
     daemon = start(access_rule("that name", action, {"host": "gone.example"}, **more))
     origin = listen(version)
     client = connect(version, origin.address)
-    assert_closed_unserved(client, syns, origin, hello.client_hello("gone.example"), how=None)
+    assert_closed_unserved(client, syns, origin, hello.client_hello("gone.example"))
     record = daemon.record_of(client)
     assert (record["action"], record["access_rule"], record["sni"]) == (action, "that name", "gone.example")
 
@@ -104,7 +104,7 @@ def test_S23_access_default_block_lets_only_the_listed_through(start, version, l
     served = assert_passes(origin, good, hello.client_hello("good.example"))
     syns.drain()
     bad = connect(version, origin.address)
-    assert_closed_unserved(bad, syns, origin, hello.client_hello("bad.example"), how=None)
+    assert_closed_unserved(bad, syns, origin, hello.client_hello("bad.example"))
     assert_ends_in_order(good, served)
     assert daemon.record_of(good)["access_rule"] == "good"
     record = daemon.record_of(bad)

@@ -329,7 +329,7 @@ def test_S25_idle_connections_end_at_idle_timeout(web):
     daemon = web.start(limits={"idle_timeout": "1s"})
     client = web.open(web.site())
     assert client.get().status == 200
-    client.ending()
+    assert client.ending() == ("reset", b"")
     client.stream.peer.close()
     assert daemon.record_of(client.port)["close"] == "idle_timeout"
 
