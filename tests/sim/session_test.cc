@@ -245,7 +245,7 @@ TEST_CASE("a hello that never ends is closed at hello_timeout, also under tls.no
   lab.config().limits.hello_timeout_ms = 5'000;
   Bytes part = client_hello("www.example.test");
   part.resize(50);
-  const Connection& client = client_with(lab, part);
+  Connection& client = client_with(lab, part);
   lab.pass_ms(5'100);
   CHECK(client.got_reset());
   CHECK(reason_of(lab, client) == CloseReason::hello_timeout);
@@ -318,7 +318,7 @@ TEST_CASE("S7 a name that is terminated, blocked or redirected: reset, and nothi
                                                        {"redirect.test", CloseReason::rule_redirect}};
   for (const auto& [sni, reason] : cases) {
     Lab lab;
-    const Connection& client = client_with(lab, client_hello(sni));
+    Connection& client = client_with(lab, client_hello(sni));
     CHECK(client.got_reset());
     CHECK(client.bytes_taken() == 0);
     CHECK(reason_of(lab, client) == reason);
@@ -424,7 +424,7 @@ TEST_CASE("a failed dial resets the client at once, and says why") {
       Lab lab;
       lab.kernel.chaos.early_connect = early;
       lab.on_dial = [result = -error](const io::Accepted&) { return DialOutcome{result, false, 0}; };
-      const Connection& client = client_with(lab, client_hello("www.example.test"));
+      Connection& client = client_with(lab, client_hello("www.example.test"));
       CHECK(client.got_reset());
       CHECK(reason_of(lab, client) == reason);
       CHECK(lab.record_of(client)->detail == flow::errno_name(error));
@@ -437,7 +437,7 @@ TEST_CASE("no descriptor for the origin: overload, counted") {
   for (const int error : {EMFILE, ENFILE, ENOMEM}) {
     Lab lab;
     lab.kernel.origin_socket_errno = error;
-    const Connection& client = client_with(lab, client_hello("www.example.test"));
+    Connection& client = client_with(lab, client_hello("www.example.test"));
     CHECK(client.got_reset());
     CHECK(reason_of(lab, client) == CloseReason::overload);
     CHECK(lab.counters.fd_limit_hits == (error == ENOMEM ? 0 : 1));
@@ -448,7 +448,7 @@ TEST_CASE("an origin that does not answer: the client is reset at connect_timeou
   Lab lab;
   lab.config().limits.connect_timeout_ms = 3'000;
   lab.on_dial = [](const io::Accepted&) { return DialOutcome{0, true, 0}; };
-  const Connection& client = client_with(lab, client_hello("www.example.test"));
+  Connection& client = client_with(lab, client_hello("www.example.test"));
   lab.pass_ms(2'900);
   CHECK_FALSE(client.got_reset());
   lab.pass_ms(200);
@@ -461,7 +461,7 @@ TEST_CASE("a dial that succeeds just as it is given up: the origin is reset, the
   lab.config().limits.connect_timeout_ms = 3'000;
   lab.on_dial = [&](const io::Accepted&) { return DialOutcome{0, false, lab.kernel.now_us() + 3'010'000}; };
   lab.kernel.chaos.cancel_loses = 1;
-  const Connection& client = client_with(lab, client_hello("www.example.test"));
+  Connection& client = client_with(lab, client_hello("www.example.test"));
   lab.kernel.advance(3'030'000);
   lab.timers.advance(lab.kernel.now_us());
   lab.timers.advance(lab.kernel.now_us() + 20'000);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/limits.h"
@@ -39,9 +40,9 @@ struct Bench {
     add({.from = client, .to = origin, .sequence = first, .flags = syn});
     add({.from = origin, .to = client, .sequence = 9, .flags = syn | ack, .acknowledged = first + 1});
   }
-  void send(size_t offset, const Bytes& payload, unsigned flags = ack, const Endpoint& from = client) {
+  void send(size_t offset, Bytes payload, unsigned flags = ack, const Endpoint& from = client) {
     const uint32_t sequence = isn + 1 + static_cast<uint32_t>(offset);
-    add({.from = from, .to = origin, .sequence = sequence, .flags = flags, .payload = payload});
+    add({.from = from, .to = origin, .sequence = sequence, .flags = flags, .payload = std::move(payload)});
   }
 };
 
