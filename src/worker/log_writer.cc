@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "io/ring.h"
 
@@ -22,20 +23,27 @@ namespace {
 constexpr size_t stream_piece_bytes = 4096;
 constexpr int poll_ms = 100;
 constexpr uint64_t stop_us = 2'000'000;
-constexpr const char* journal_socket = "/run/systemd/journal/socket";
 
-int open_journal() {
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
+/// -1 and errno on failure.
+int open_journal(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, journal_socket, sizeof address.sun_path - 1);
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  path.copy(address.sun_path, path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
   const int error = errno;
   ::close(fd);
   errno = error;
   return -1;
 }
+
+/// What send(2) says when the socket that we are connected to has been closed: another may have taken its place.
+bool has_left(int sys_errno) { return sys_errno == ECONNREFUSED || sys_errno == ENOTCONN || sys_errno == ECONNRESET; }
 
 int open_file(const std::string& path) {
   // O_NONBLOCK: opening a FIFO that nobody reads must not hang. Then it is opened for both, which never waits.
@@ -47,15 +55,16 @@ int open_file(const std::string& path) {
 
 }  // namespace
 
-LogWriter::LogWriter(size_t queues, const Log& log) : log_(log) {
+LogWriter::LogWriter(size_t queues, const Log& log, std::string journal_socket)
+    : journal_socket_(std::move(journal_socket)), log_(log) {
   for (size_t i = 0; i < queues; ++i) queues_.push_back(std::make_unique<LogQueue>());
 }
 
-bool LogWriter::open_sink(const std::string& to, Sink& sink, std::string& error) {
+bool LogWriter::open_sink(const std::string& to, Sink& sink, std::string& error) const {
   if (to == "journald") {
-    sink = {Sink::Kind::journal, open_journal(), true};
+    sink = {Sink::Kind::journal, open_journal(journal_socket_), true};
     if (sink.fd < 0) {
-      error = std::string("log.to = \"journald\": cannot connect to ") + journal_socket + ": " + std::strerror(errno) +
+      error = std::string("log.to = \"journald\": cannot connect to ") + journal_socket_ + ": " + std::strerror(errno) +
               "; is systemd-journald running? Use \"stdout\" or a file path otherwise";
       return false;
     }
@@ -78,9 +87,9 @@ void LogWriter::close_sink(Sink& sink) {
 }
 
 std::unique_ptr<LogWriter> LogWriter::open(const std::string& to, size_t queues, const Log& log,
-                                           std::string& error) {
-  std::unique_ptr<LogWriter> self(new LogWriter(queues, log));
-  if (!open_sink(to, self->sink_, error)) return nullptr;
+                                           std::string& error, std::string journal_socket) {
+  std::unique_ptr<LogWriter> self(new LogWriter(queues, log, std::move(journal_socket)));
+  if (!self->open_sink(to, self->sink_, error)) return nullptr;
   self->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->wake_fd_ < 0) {
     error = std::string("cannot make an eventfd for the log: ") + std::strerror(errno);
@@ -176,19 +185,39 @@ void LogWriter::lose(std::string_view text, int sys_errno) {
   log_.warning("the access log cannot be written: {}; records are lost until it can", std::strerror(sys_errno));
 }
 
+bool LogWriter::reconnect_journal() {
+  const int fd = open_journal(journal_socket_);
+  if (fd < 0) return false;
+  close_sink(sink_);
+  sink_.fd = fd;
+  return true;
+}
+
+int LogWriter::send_to_journal(std::string_view datagram) {
+  bool reconnected = false;
+  for (;;) {
+    if (!wait_writable()) return EAGAIN;
+    if (::send(sink_.fd, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 0;
+    if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) continue;
+    // journald was started anew. Only one try per line: its next one, or the next line's, is soon enough.
+    if (!has_left(errno) || reconnected || !reconnect_journal()) return errno;
+    reconnected = true;
+  }
+}
+
 void LogWriter::write_journal(std::string_view text) {
   constexpr std::string_view head = "PRIORITY=6\nSYSLOG_IDENTIFIER=sluice\nMESSAGE=";
   std::string datagram;
   while (!text.empty()) {
-    const size_t length = text.find('\n') + 1;
-    datagram.assign(head).append(text.substr(0, length));
-    text.remove_prefix(length);
-    ssize_t sent = -1;
-    do {
-      if (!wait_writable()) return lose(text, EAGAIN);
-      sent = ::send(sink_.fd, datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (sent < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS));
-    if (sent < 0) lose("\n", errno);
+    const std::string_view line = text.substr(0, std::min(text.find('\n'), text.size() - 1) + 1);
+    datagram.assign(head).append(line);
+    const int sys_errno = send_to_journal(datagram);
+    if (sys_errno == EAGAIN) return lose(text, sys_errno);  // it takes no more: this line and all behind it
+    if (sys_errno != 0)
+      lose(line, sys_errno);
+    else
+      last_errno_ = 0;
+    text.remove_prefix(line.size());
   }
 }
 

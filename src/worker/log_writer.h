@@ -19,9 +19,11 @@ namespace sluice::worker {
 
 class LogWriter {
  public:
-  /// `to`: "stdout", "journald", or a path. Fails with a sentence for people in `error`.
+  /// `to`: "stdout", "journald", or a path. Fails with a sentence for people in `error`. `journal_socket`: where journald
+  /// takes datagrams of its native protocol (systemd.journal-fields(7) has the fields).
   [[nodiscard]] static std::unique_ptr<LogWriter> open(const std::string& to, size_t queues, const Log& log,
-                                                       std::string& error);
+                                                       std::string& error,
+                                                       std::string journal_socket = "/run/systemd/journal/socket");
   ~LogWriter();
 
   [[nodiscard]] LogQueue& queue(size_t index) { return *queues_[index]; }
@@ -41,13 +43,16 @@ class LogWriter {
     int fd = -1;
     bool owned = true;
   };
-  LogWriter(size_t queues, const Log& log);
-  [[nodiscard]] static bool open_sink(const std::string& to, Sink& sink, std::string& error);
+  LogWriter(size_t queues, const Log& log, std::string journal_socket);
+  [[nodiscard]] bool open_sink(const std::string& to, Sink& sink, std::string& error) const;
   static void close_sink(Sink& sink);
   void run();
   void take_fresh_sink();
   void write_all(std::string_view text);
   void write_journal(std::string_view text);
+  /// 0 or an errno; EAGAIN: journald takes nothing, and it is time to give up.
+  [[nodiscard]] int send_to_journal(std::string_view datagram);
+  [[nodiscard]] bool reconnect_journal();
   [[nodiscard]] bool wait_writable();
   void lose(std::string_view text, int sys_errno);
 
@@ -57,7 +62,8 @@ class LogWriter {
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> give_up_us_{UINT64_MAX};
   std::atomic<uint64_t> lines_lost_{0};
-  int last_errno_ = 0;
+  int last_errno_ = 0;  // of the outage that was announced; 0 once a line is written again
+  const std::string journal_socket_;
   Log log_;
   Sink sink_;                      // the writer's
   std::atomic<bool> has_fresh_{false};
