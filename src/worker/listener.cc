@@ -19,8 +19,14 @@ int open_reserve() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 }  // namespace
 
 Listener::Listener(io::Kernel& kernel, io::TimerWheel& timers, record::Counters& counters, int fd,
-                   std::function<void(int)> admit)
-    : kernel_(kernel), timers_(timers), counters_(counters), fd_(fd), reserve_fd_(open_reserve()), admit_(std::move(admit)) {
+                   std::function<void(int)> admit, std::function<void(int)> refuse)
+    : kernel_(kernel),
+      timers_(timers),
+      counters_(counters),
+      fd_(fd),
+      reserve_fd_(open_reserve()),
+      admit_(std::move(admit)),
+      refuse_(std::move(refuse)) {
   accept_ = {on_accept, this, false};
   full_ = {on_full, this, false};
   retry_.on_expiry = on_retry;
@@ -81,8 +87,7 @@ void Listener::on_full(void* owner, int32_t result, uint32_t /*flags*/) {
     // Readable, so this does not wait; another worker cannot take it, each has its own queue (SO_REUSEPORT).
     if (const int refused = ::accept4(self.fd_, nullptr, nullptr, SOCK_CLOEXEC); refused >= 0) {
       ++self.counters_.connections_accepted;
-      ++self.counters_.session_limit_hits;
-      self.kernel_.close_with_reset(refused);
+      self.refuse_(refused);
     }
     self.reserve_fd_ = open_reserve();
   }

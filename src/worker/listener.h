@@ -17,9 +17,10 @@ namespace sluice::worker {
 
 class Listener {
  public:
-  /// `admit(client_fd)` takes over the descriptor. `fd` is a listening, blocking socket and becomes the Listener's.
+  /// `admit(client_fd)` and `refuse(client_fd)` take over the descriptor; refuse is for those that come while there are no
+  /// descriptors. `fd` is a listening, blocking socket and becomes the Listener's.
   Listener(io::Kernel& kernel, io::TimerWheel& timers, record::Counters& counters, int fd,
-           std::function<void(int client_fd)> admit);
+           std::function<void(int client_fd)> admit, std::function<void(int client_fd)> refuse);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
@@ -42,6 +43,7 @@ class Listener {
   int reserve_fd_;
   bool closing_ = false;
   std::function<void(int)> admit_;
+  std::function<void(int)> refuse_;
   io::Op accept_;
   io::Op full_;
   io::Timer retry_;

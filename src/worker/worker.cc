@@ -34,6 +34,9 @@ namespace {
 constexpr uint64_t log_delay_us = 20'000;
 constexpr size_t log_batch_bytes = 64 * 1024;
 
+// `detail` of a connection that was refused, beside "connections".
+constexpr const char* limit_is_descriptors = "descriptors";
+
 record::Format to_record_format(config::LogFormat format) {
   switch (format) {
     case config::LogFormat::json: return record::Format::json;
@@ -124,6 +127,8 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
   static void on_wake(void* owner, int32_t result, uint32_t flags);
   enum class Door : uint8_t { transparent, explicit_proxy };
   void admit(int client_fd, Door door);
+  void refuse(int client_fd, Door door, record::CloseReason reason, const char* detail);
+  [[nodiscard]] const char* limit_name() const;
   void add_listener(int fd, Door door);
   void say_overload();
   void use_config(std::shared_ptr<const config::Config> config, std::shared_ptr<const tls::Material> material,
@@ -189,7 +194,9 @@ bool Worker::Thread::listen(std::string& error) {
 }
 
 void Worker::Thread::add_listener(int fd, Door door) {
-  listeners_.emplace_back(*ring_, timers_, counters_, fd, [this, door](int client_fd) { admit(client_fd, door); });
+  listeners_.emplace_back(
+      *ring_, timers_, counters_, fd, [this, door](int client_fd) { admit(client_fd, door); },
+      [this, door](int client_fd) { refuse(client_fd, door, record::CloseReason::overload, limit_is_descriptors); });
   listeners_.back().begin();
 }
 
@@ -246,15 +253,11 @@ void Worker::Thread::read_wall_clock() {
 
 void Worker::Thread::admit(int client_fd, Door door) {
   // Accepted before the kernel let go of the listener, and after end_all(): nobody else would end it.
-  if (state_ == State::stopping) {
-    ++counters_.session_limit_hits;
-    return ring_->close_with_reset(client_fd);
-  }
+  if (state_ == State::stopping) return refuse(client_fd, door, record::CloseReason::stopped, "");
   flow::Ruling& ruling = rulings_.back();
   flow::Session* session = pool_.take();
   if (session == nullptr) {
-    ++counters_.session_limit_hits;
-    ring_->close_with_reset(client_fd);
+    refuse(client_fd, door, record::CloseReason::overload, limit_name());
     return say_overload();
   }
   io::Accepted about;
@@ -268,6 +271,38 @@ void Worker::Thread::admit(int client_fd, Door door) {
   if (door == Door::transparent) return flow::begin(world_, ruling, *session, client_fd, about);
   ++counters_.explicit_connections;
   flow::begin_explicit(world_, ruling, *session, client_fd, about);
+}
+
+/// Ends a connection that gets no session. It is counted and logged as every other (S35), with what the socket alone tells.
+void Worker::Thread::refuse(int client_fd, Door door, record::CloseReason reason, const char* detail) {
+  if (reason == record::CloseReason::overload) ++counters_.session_limit_hits;
+  if (door == Door::explicit_proxy) ++counters_.explicit_connections;
+  io::Accepted about;
+  const bool known = ring_->describe(client_fd, rulings_.back().judge.policy().needs_interface(), about) == 0;
+  ring_->close_with_reset(client_fd);
+  if (!known) {
+    ++counters_.accept_errors;  // it was gone before
+    return;
+  }
+  record::ConnectionRecord record;
+  record.time_us = world_.wall_us;
+  record.id = world_.next_id;
+  world_.next_id += world_.id_step;
+  record.mode = door == Door::transparent ? "transparent" : "explicit";
+  record.client = about.client;
+  record.destination = about.destination;
+  record.interface = name(about.interface_index);
+  record.close = reason;
+  record.detail = detail;
+  ++counters_.connections_finished;
+  ++counters_.action_none;
+  counters_.count_close(reason);
+  write(record);
+}
+
+/// Which limit pool_.max() comes from.
+const char* Worker::Thread::limit_name() const {
+  return pool_.max() < worker_.options_.sessions_max ? "connections" : limit_is_descriptors;
 }
 
 bool Worker::Thread::resolve(flow::Session& session, const std::string& host, uint16_t port) {

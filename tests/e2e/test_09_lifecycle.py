@@ -13,7 +13,7 @@ import threading
 
 import hello
 import pytest
-from lab import Lab, LabError, Peer, access_rule, run, tls_rule, wait_until
+from lab import Lab, LabError, Peer, access_rule, endpoint_text, run, tls_rule, wait_until
 from peers import assert_closed_unserved, assert_ends_in_order, assert_passes, tls_get
 
 HELLO = hello.client_hello("www.example.com")
@@ -288,15 +288,21 @@ def test_kernel_rules_removed_and_restored_under_load(start, version, lab, liste
 # --- the descriptor limit -------------------------------------------------------------------------------------------
 
 
+def assert_recorded_as_refused(daemon, client, origin, limit):
+    record = daemon.record_of(client)
+    assert {key: value for key, value in record.items() if key not in ("time", "id", "interface")} == {
+        "type": "connection", "mode": "transparent", "client": str(client), "destination": endpoint_text(origin.address, 443),
+        "bytes_up": 0, "bytes_down": 0, "ms.total": 0, "close": "overload", "close_side": "gateway", "detail": limit}
+
+
 @pytest.mark.one_worker
 def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, version, listen, connect):
     daemon = start(TUNNEL, open_files=128)
     origin = listen(version)
     origin.listener.setblocking(False)
-    living, refused = [], 0
+    living, refused = [], []
 
     def full():
-        nonlocal refused
         client = connect(version, origin.address, may_be_reset=True)
         client.sock.settimeout(0.02)
         pair = None
@@ -315,11 +321,11 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
 
         wait_until(settled, "the connection to be taken or refused")
         if pair is None:
-            refused += 1
+            refused.append(client)
         else:
             living.append((client, pair))
         assert len(living) < 128
-        return refused >= 5
+        return len(refused) >= 5
 
     wait_until(full, lambda: f"the limit to bite; {len(living)} live", 30)
     assert len(living) >= 10
@@ -330,6 +336,8 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
         assert end.recv(2) == b"up"
         end.sendall(b"down")
         assert client.receive(4) == b"down"
+    for client in refused:
+        assert_recorded_as_refused(daemon, client, origin, "descriptors")
     for client, end in living[:5]:
         end.close()
         client.close()
@@ -343,7 +351,7 @@ def test_at_the_descriptor_limit_new_ones_are_refused_and_old_ones_live(start, v
         other.close()
     end.close()
     counters = daemon.counters()
-    assert counters["session_limit_hits"] == refused, counters
+    assert counters["session_limit_hits"] == len(refused), counters
     assert "fd_limit_hits" not in counters, "what is shared out leaves some"
 
 
@@ -427,7 +435,9 @@ def test_without_a_descriptor_to_accept_with_newcomers_are_reset_and_old_ones_li
     assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
     refused = daemon.counters()["session_limit_hits"]
     for number in range(1, 6):
-        assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+        client = connect(version, origin.address, may_be_reset=True)
+        assert_closed_unserved(client, syns, origin)
+        assert_recorded_as_refused(daemon, client, origin, "descriptors")
         assert daemon.counters()["session_limit_hits"] == refused + number
     assert_alive(living)
     limit_descriptors(daemon)
@@ -441,12 +451,19 @@ def test_connections_max_refuses_the_next_one(start, version, listen, connect, s
     origin = listen(version)
     living = [(connect(version, origin.address), origin.accept()) for _ in range(3)]
     syns.drain()
-    assert_closed_unserved(connect(version, origin.address, may_be_reset=True), syns, origin)
+    refused = connect(version, origin.address, may_be_reset=True)
+    assert_closed_unserved(refused, syns, origin)
+    assert_recorded_as_refused(daemon, refused, origin, "connections")  # S35: one record per connection
     for client, served in living:
         client.send(b"fine")
         assert served.receive(4) == b"fine"
     assert_ends_in_order(*living[0])
     daemon.record_of(living[0][0])
+    counters = daemon.counters()
+    told = {name: counters.get(name, 0) for name in ("connections_accepted", "connections_finished", "connections_open",
+                                                     "session_limit_hits", "closed_overload", "action_none", "log_lines")}
+    assert told == {"connections_accepted": 4, "connections_finished": 2, "connections_open": 2, "session_limit_hits": 1,
+                    "closed_overload": 1, "action_none": 1, "log_lines": 2}
     again = connect(version, origin.address)
     origin.accept().send(b"in")
     assert again.receive(2) == b"in"

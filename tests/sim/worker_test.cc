@@ -47,7 +47,11 @@ struct Fixture {
       : random(1),
         kernel(random),
         timers(kernel.now_us()),
-        listener(kernel, timers, counters, real.fd, [this](int fd) { admitted.push_back(fd); }) {
+        listener(kernel, timers, counters, real.fd, [this](int fd) { admitted.push_back(fd); },
+                 [this](int fd) {
+                   refused.push_back(fd);
+                   kernel.close_with_reset(fd);
+                 }) {
     kernel.add_listener(real.fd);
   }
   void settle() {
@@ -76,6 +80,7 @@ struct Fixture {
   record::Counters counters;
   RealListener real;
   std::vector<int> admitted;
+  std::vector<int> refused;
   worker::Listener listener;
 };
 
@@ -179,7 +184,8 @@ TEST_CASE(
   at.kernel.set_readable(at.real.fd, false);
   at.settle();
   CHECK(at.kernel.foreign_resets().size() == 1);
-  CHECK(at.counters.session_limit_hits == 1);
+  CHECK(at.refused.size() == 1);
+  CHECK(at.counters.connections_accepted == 1);
   CHECK(at.admitted.empty());
   char byte = 0;
   CHECK(::recv(client, &byte, 1, MSG_DONTWAIT) <= 0);  // closed: the client knows
