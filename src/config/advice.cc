@@ -20,7 +20,8 @@ using rules::RowCondition;
 using rules::Schedule;
 using rules::Slot;
 
-// Every pair of rules is compared: bounded, so that a generated file with very many rules still loads at once.
+// Every pair of rules is compared: bounded, so that a generated file with very many rules still loads at
+// once. What lies behind is not warned of, and that is said once.
 constexpr size_t rules_compared_max = 1000;
 
 const RowCondition* condition_on(const ReadRule& rule, Slot slot) {
@@ -98,8 +99,23 @@ class Comparison {
   Comparison(const rules::Policy& policy, const RulesReader& rules) : coverage_(policy), rules_(rules) {}
 
   bool covers(const ReadRule& wide, const ReadRule& narrow) const {
+    return covers(wide, narrow, [](const RowCondition&) { return false; });
+  }
+
+  /// Whether `wide` is about CONNECT alone, and matches the CONNECT of all that `narrow` is about.
+  bool covers_connect(const ReadRule& wide, const ReadRule& narrow) const {
+    const RowCondition* method = condition_on(wide, Slot::method);
+    return method != nullptr && is_only_connect(*method, rules_) &&
+           covers(wide, narrow, [&](const RowCondition& condition) { return &condition == method; });
+  }
+
+ private:
+  /// `holds`: whether a condition of `wide` is known to hold.
+  template <class Holds>
+  bool covers(const ReadRule& wide, const ReadRule& narrow, Holds&& holds) const {
     if (!wide.excepts.empty()) return false;
     return std::all_of(wide.when.begin(), wide.when.end(), [&](const RowCondition& condition) {
+      if (holds(condition)) return true;
       const RowCondition* other = condition_on(narrow, condition.shown.slot);
       if (other != nullptr) return covers(condition, *other);
       // A URL pattern lies at its host.
@@ -109,7 +125,6 @@ class Comparison {
     });
   }
 
- private:
   bool covers(const RowCondition& wide, const RowCondition& narrow) const {
     return std::all_of(narrow.groups.begin(), narrow.groups.end(), [&](GroupId group) {
       if (std::find(wide.groups.begin(), wide.groups.end(), group) != wide.groups.end()) return true;
@@ -267,12 +282,19 @@ bool hosts_meet(const std::string& a, const std::string& b) {
          (second->kind != Kind::exact && is_under(first->name, second->name));
 }
 
+bool host_meets_url(const std::string& host, const std::string& text) {
+  const auto url = url_of(text);
+  if (!url || url->any_host || url->address) return true;
+  return hosts_meet(host, url->host.to_string());
+}
+
 // Whether some connection could meet both rules; "yes" when it cannot be told.
 bool may_meet(const ReadRule& a, const ReadRule& b, const RulesReader& rules) {
   for (const Slot slot : {Slot::client, Slot::destination, Slot::port, Slot::host}) {
-    const auto values_meet = slot == Slot::port ? ports_meet : slot == Slot::host ? hosts_meet : networks_meet;
+    auto values_meet = slot == Slot::port ? ports_meet : slot == Slot::host ? hosts_meet : networks_meet;
     const RowCondition* first = condition_on(a, slot);
     const RowCondition* second = condition_on(b, slot);
+    if (slot == Slot::host && second == nullptr && (second = condition_on(b, Slot::url)) != nullptr) values_meet = host_meets_url;
     if (first == nullptr || second == nullptr) continue;
     bool meet = false;
     for (const GroupId one : first->groups) {
@@ -353,6 +375,7 @@ Fate fate_of(const Config& config, const ReadRule& rule, const Comparison& compa
     if (comparison.covers(tls, rule)) return {tls.action, &tls};
     if (tls.action == rules::Action::bump && may_meet(tls, rule, rules)) return {};
   }
+  if (all.size() > rules_compared_max) return {};  // one of the others may bump
   return {config.policy->tls_default(), nullptr};
 }
 
@@ -371,8 +394,11 @@ std::string tunnelled_by(const Config& config, const Fate& fate) {
   return fmt::format("tls.default_action = \"{}\" tunnels these connections", rules::to_string(fate.action));
 }
 
-// Conditions that contradict each other or that nothing here can meet.
-bool advise_of_void(const Config& config, const ReadRule& rule, const RulesReader& rules, Problems& problems) {
+/// Whether requests in clear come here: redirected, or of clients that are configured for a proxy.
+bool reads_plain_http(const Config& config) { return !config.gateway.http_ports.empty() || knows_users(config); }
+
+// Conditions that contradict each other or that nothing here can meet. `fate`: of the rule's TLS connections.
+bool advise_of_void(const Config& config, const ReadRule& rule, const Fate& fate, const RulesReader& rules, Problems& problems) {
   const RowCondition* inside = message_condition(rule, rules);
   const auto never = [&](const RowCondition& condition, std::string_view why) {
     problems.warning(condition.shown.position, fmt::format("rule \"{}\" can never match: {}", rule.name, why));
@@ -392,36 +418,90 @@ bool advise_of_void(const Config& config, const ReadRule& rule, const RulesReade
     if (is_hello_slot(condition.shown.slot))
       return never(condition, fmt::format("{} is known of connections, {} of the requests inside: no event has both",
                                           rules::to_string(condition.shown.slot), slot));
-  if (config.gateway.http_ports.empty() && !knows_users(config) && !bumps(config, rules))
+  if (reads_plain_http(config)) return false;
+  if (!bumps(config, rules))
     return never(*inside, fmt::format("{} needs the requests inside, and none are read: nothing is bumped, and "
                                       "gateway.http_ports is empty",
                                       slot));
+  if (fate.rule == nullptr && is_tunnel(fate.action))
+    return never(*inside, fmt::format("{} needs the requests inside, and none are read: {}, and gateway.http_ports is empty", slot,
+                                      tunnelled_by(config, fate)));
   return false;
 }
 
+/// Whether the rule is about requests in clear alone, by its ports or its URLs.
+bool is_of_plain_http(const Config& config, const ReadRule& rule, const RulesReader& rules) {
+  const auto is_plain_port = [&](uint32_t port) {
+    const auto has = [&](const std::vector<uint16_t>& ports) { return std::find(ports.begin(), ports.end(), port) != ports.end(); };
+    return (port == 80 || has(config.gateway.http_ports)) && !has(config.gateway.tls_ports);
+  };
+  const auto are_plain_ports = [&](const std::string& text) {
+    const auto [first, last] = port_range(text);
+    uint32_t port = first;  // wider than a port, so that the last one has a next
+    while (port <= last && is_plain_port(port)) ++port;
+    return port > last;
+  };
+  const auto is_plain_url = [](const std::string& text) {
+    const auto url = url_of(text);
+    return url && url->scheme == rules::UrlPattern::Scheme::http;
+  };
+  const RowCondition* port = condition_on(rule, Slot::port);
+  const RowCondition* url = condition_on(rule, Slot::url);
+  return (port != nullptr && all_written(*port, rules, are_plain_ports)) ||
+         (url != nullptr && all_written(*url, rules, is_plain_url));
+}
+
+/// Why the rule does not see the CONNECT of the connections that it blocks; empty when it does.
+std::string leaves_connect_out(const ReadRule& rule, rules::TableKind kind, const Comparison& comparison, const RulesReader& rules) {
+  const bool excepted = std::any_of(rule.excepts.begin(), rule.excepts.end(), [&](const auto& except) {
+    return except.size() == 1 && except.front().shown.slot == Slot::method && !is_of_message(except.front(), rules);
+  });
+  if (excepted) return fmt::format("rule \"{}\" leaves CONNECT out", rule.name);
+  if (kind != rules::TableKind::access) return "";
+  const auto& bypass = rules.rules(rules::TableKind::bypass);
+  for (const ReadRule& earlier : std::span(bypass).first(std::min(bypass.size(), rules_compared_max))) {
+    if (message_condition(earlier, rules) != nullptr) continue;  // it never sees a CONNECT
+    if (earlier.action != rules::Action::peek && may_meet(earlier, rule, rules)) return "";  // it may block them
+    if (earlier.action == rules::Action::peek && comparison.covers_connect(earlier, rule))
+      return fmt::format("rule \"{}\" is not asked of CONNECT, which the bypass rule \"{}\" in line {} lets pass", rule.name,
+                         earlier.name, earlier.position.line);
+  }
+  return "";
+}
+
 // S28: what a rule forbids inside, and a tunnel carries unseen.
-void advise_of_messages(const Config& config, std::span<const ReadRule> table, const Comparison& comparison,
-                        const RulesReader& rules, Problems& problems) {
+void advise_of_messages(const Config& config, rules::TableKind kind, const Comparison& comparison, const RulesReader& rules,
+                        Problems& problems) {
+  const std::span<const ReadRule> table(rules.rules(kind));
   for (const ReadRule& rule : table.first(std::min(table.size(), rules_compared_max))) {
-    if (advise_of_void(config, rule, rules, problems)) continue;
-    if (rule.action == rules::Action::peek) continue;
-    const RowCondition* inside = message_condition(rule, rules);
-    const bool leaves_connect_out = std::any_of(rule.excepts.begin(), rule.excepts.end(), [&](const auto& except) {
-      return except.size() == 1 && except.front().shown.slot == Slot::method && !is_of_message(except.front(), rules);
-    });
-    if (inside == nullptr && !leaves_connect_out) continue;
     const Fate fate = fate_of(config, rule, comparison, rules);
-    if (!is_tunnel(fate.action)) continue;
-    if (inside == nullptr) {
-      problems.warning(rule.position,
-                       fmt::format("rule \"{}\" leaves CONNECT out, and {}: what it blocks can be reached over HTTPS; bump "
-                                   "them, or let the rule apply to CONNECT too",
-                                   rule.name, tunnelled_by(config, fate)));
-    } else if (fate.rule != nullptr) {
-      problems.warning(inside->shown.position,
-                       fmt::format("rule \"{}\" does not apply over HTTPS: {}, so {} is never known there", rule.name,
-                                   tunnelled_by(config, fate), rules::to_string(inside->shown.slot)));
+    if (advise_of_void(config, rule, fate, rules, problems)) continue;
+    if (rule.action == rules::Action::peek || !is_tunnel(fate.action)) continue;
+    if (const RowCondition* inside = message_condition(rule, rules)) {
+      // Where nothing is bumped at all, whoever names http_ports knows what such rules are about.
+      if ((fate.rule != nullptr || bumps(config, rules)) && !is_of_plain_http(config, rule, rules))
+        problems.warning(inside->shown.position,
+                         fmt::format("rule \"{}\" does not apply over HTTPS: {}, so {} is never known there", rule.name,
+                                     tunnelled_by(config, fate), rules::to_string(inside->shown.slot)));
+      continue;
     }
+    if (const std::string why = leaves_connect_out(rule, kind, comparison, rules); !why.empty())
+      problems.warning(rule.position, fmt::format("{}, and {}: what it blocks can be reached over HTTPS; bump them, or let the rule "
+                                                  "apply to CONNECT too",
+                                                  why, tunnelled_by(config, fate)));
+  }
+}
+
+// One warning for all tables.
+void advise_of_incompleteness(const RulesReader& rules, Problems& problems) {
+  for (const auto kind :
+       {rules::TableKind::bypass, rules::TableKind::access, rules::TableKind::protection, rules::TableKind::tls}) {
+    const auto& table = rules.rules(kind);
+    if (table.size() <= rules_compared_max) continue;
+    return problems.warning(table[rules_compared_max].position,
+                            fmt::format("there are {} {} rules: those from here on are not compared with others, so rules that can "
+                                        "never match or that a tunnel makes void may go unnoticed",
+                                        table.size(), rules::to_string(kind)));
   }
 }
 
@@ -480,7 +560,7 @@ std::span<const rules::Rule> up_to_unconditional(std::span<const rules::Rule> ta
 // Link lists that nothing is asked of, or that can only log.
 void advise_of_links(const Config& config, const RulesReader& rules, Problems& problems) {
   const rules::Policy& policy = *config.policy;
-  const bool reads_requests = !config.gateway.http_ports.empty() || knows_users(config) || bumps(config, rules);
+  const bool reads_requests = reads_plain_http(config) || bumps(config, rules);
   for (const rules::Threat threat : rules::link_threats) {
     const ReadLinks& links = rules.links(threat);
     if (!links.position || links.hosts + links.paths == 0) continue;
@@ -574,8 +654,9 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
     }
     if (is_tls) continue;
     advise_of_tunnels(config, table, rules, problems);
-    advise_of_messages(config, table, comparison, rules, problems);
+    advise_of_messages(config, kind, comparison, rules, problems);
   }
+  advise_of_incompleteness(rules, problems);
 }
 
 }  // namespace sluice::config

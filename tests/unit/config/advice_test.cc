@@ -1,6 +1,8 @@
 // S28: what `sluice check` warns of.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 
 #include "unit/config/loading.h"
@@ -178,6 +180,35 @@ TEST_CASE("S28: content that a tunnel carries unseen, and what is blocked but ca
   CHECK(warnings(bump_all + tunnel + access("host = \"www.other.example\", mime = \"video/*\"")) == "");
   CHECK(warnings(bump_all + tunnel + access("mime = \"video/*\"")) == "");
 
+  // The default's tunnel: nothing else is read, or only requests in clear.
+  const std::string bump_a = ca + "[[tls.rules]]\nwhen = { host = \".a.example\" }\naction = \"bump\"\n";
+  for (const char* condition : {"host = \"b.example\", mime = \"video/*\"", "url = [\"b.example/x\", \"*.b.example/y\"]",
+                                "host = \"b.example\", method = [\"GET\", \"PUT\"]"}) {
+    CAPTURE(condition);
+    warns(bump_a + access(condition), "rule \"it\" can never match: ");
+    warns(bump_a + access(condition),
+          "needs the requests inside, and none are read: tls.default_action = \"tunnel-sni\" tunnels these connections, and "
+          "gateway.http_ports is empty");
+    warns(bump_a + access(condition) + "action = \"allow\"\n", "rule \"it\" can never match: ");
+    for (const char* reads_plain : {"gateway.http_ports = [80, 8080]\n", "explicit.listen = [\"192.0.2.1:3128\"]\n"}) {
+      warns(reads_plain + bump_a + access(condition),
+            "rule \"it\" does not apply over HTTPS: tls.default_action = \"tunnel-sni\" tunnels these connections, so ");
+      CHECK(warnings(reads_plain + bump_a + access(condition) + "action = \"allow\"\n") == "");
+      CHECK(warnings(reads_plain + bump_a + access(condition + std::string(", port = 80"))) == "");
+    }
+    CHECK(warnings("gateway.http_ports = [80, 8080, 8081]\n" + bump_a + access(condition + std::string(", port = \"8080-8081\""))) == "");
+    warns("gateway.http_ports = [80]\n" + bump_a + access(condition + std::string(", port = [80, 443]")), "does not apply over HTTPS");
+    CHECK(warnings(bump_all + access(condition)) == "");
+  }
+  for (const char* condition : {"mime = \"video/*\"", "host = \"x.a.example\", mime = \"video/*\"", "url = \"*/x\"",
+                                "url = \"a.example/x\"", "url = \"re:x\""}) {
+    CAPTURE(condition);
+    CHECK(warnings(bump_a + access(condition)) == "");  // some of them are bumped
+  }
+  CHECK(warnings("gateway.http_ports = [80]\n" + bump_a + access("url = \"http://b.example/x\"")) == "");
+  warns("gateway.http_ports = [80]\n" + bump_a + access("url = [\"http://b.example/x\", \"b.example/y\"]"), "does not apply over HTTPS");
+  CHECK(warnings("gateway.http_ports = [80]\ntls.decrypt = false\n" + access("mime = \"video/*\"")) == "");
+
   const std::string without_connect = "except = [ { method = \"CONNECT\" } ]\n";
   warns(access("host = \"ads.example\"") + without_connect,
         "1:1: warning: rule \"it\" leaves CONNECT out, and tls.default_action = \"tunnel-sni\" tunnels these connections: what it "
@@ -188,6 +219,42 @@ TEST_CASE("S28: content that a tunnel carries unseen, and what is blocked but ca
   CHECK(warnings(ca + "[[tls.rules]]\nwhen = { host = \".ads.example\" }\naction = \"bump\"\n" +
                  access("host = \"www.ads.example\"") + without_connect) == "");
   CHECK(warnings(access("host = \"ads.example\"") + without_connect + "action = \"allow\"\n") == "");
+}
+
+TEST_CASE("S27, S28: a bypass rule lets CONNECT pass, and so all that a later rule blocks inside a tunnel") {
+  const auto bypass = [](const std::string& when, const std::string& action = "allow") {
+    return "[[bypass.rules]]\nname = \"" + std::string(action == "allow" ? "pages" : "above") + "\"\nwhen = { " + when + " }\naction = \"" + action + "\"\n";
+  };
+  const std::string connect = bypass("method = \"CONNECT\", host = \".ads.example\"");
+  warns(connect + access("host = \"www.ads.example\""),
+        "5:1: warning: rule \"it\" is not asked of CONNECT, which the bypass rule \"pages\" in line 1 lets pass, and "
+        "tls.default_action = \"tunnel-sni\" tunnels these connections: what it blocks can be reached over HTTPS");
+  warns(bypass("method = \"CONNECT\"") + access("host = \"www.ads.example\""), "the bypass rule \"pages\" in line 1 lets pass");
+  warns("tls.decrypt = false\n" + bypass("method = \"CONNECT\"") + access("client = \"10.0.0.0/8\""),
+        "tls.decrypt = false tunnels all");
+  // The page is shown; it is another host's CONNECT; some of them only; requests pass as well, as is meant; nothing is blocked.
+  CHECK(warnings(bump_all + connect + access("host = \"www.ads.example\"")) == "");
+  CHECK(warnings(connect + access("host = \"other.example\"")) == "");
+  CHECK(warnings(connect + access("client = \"10.0.0.0/8\"")) == "");
+  CHECK(warnings(bypass("host = \".ads.example\"") + access("host = \"www.ads.example\"")) == "");
+  CHECK(warnings(connect + access("host = \"www.ads.example\"") + "action = \"allow\"\n") == "");
+  CHECK(warnings(connect + "except = [ { client = \"10.0.0.1\" } ]\n" + access("host = \"www.ads.example\"")) == "");
+  // A rule above it blocks the CONNECT.
+  CHECK(warnings(bypass("host = \".ads.example\", client = \"10.0.0.0/8\"", "block") + connect + access("host = \"www.ads.example\"")) == "");
+}
+
+TEST_CASE("S28: beyond the rules that are compared it is said once that nothing more is") {
+  std::string rules;
+  for (int i = 0; i < 1000; ++i)
+    for (const char* table : {"access", "tls"})
+      rules += fmt::format("[[{}.rules]]\nwhen = {{ host = \"h{}.example\" }}\naction = \"{}\"\n", table, i,
+                           table == std::string("tls") ? "terminate" : "block");
+  CHECK(warnings(rules) == "");
+  for (const char* action : {"", "action = \"block\"\n"}) rules += "[[access.rules]]\nwhen = { host = \"more.example\" }\n" + std::string(action);
+  rules += "[[tls.rules]]\nwhen = { host = \"more.example\" }\naction = \"terminate\"\n";
+  const std::string text = warnings(rules);
+  CHECK(text.find("6001:1: warning: there are 1002 access rules: those from here on are not compared with others") != std::string::npos);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
 }
 
 TEST_CASE("S28: what has no effect in this version or with these settings") {
