@@ -34,7 +34,8 @@ struct Handshakes {
   bool resumes = false;  // a session was offered to the origin
   uint64_t begun_us = 0;
   std::string alpn_offer;
-  std::shared_ptr<const tls::Chain> chain;  // of the session that is resumed, then of this one
+  std::shared_ptr<const tls::Chain> chain;  // of the session that is offered
+  int64_t chain_came_s = 0;
   std::vector<uint8_t> origin_wire;         // what came behind the origin's handshake
   std::string page;                         // not empty: what to tell the client in place of the origin's answer
 };
@@ -263,6 +264,18 @@ Next follow_verdict(Session& session) {
   SLUICE_CHECK(false);
 }
 
+/// What is to be thought of that chain now, for the name that the client wants.
+std::shared_ptr<const tls::OriginVerdict> judge_chain(const Session& session, const tls::Chain& chain) {
+  const std::vector<tls::ByteView> certificates(chain.certificates.begin(), chain.certificates.end());
+  tls::SentChain sent;
+  sent.certificates = certificates;
+  sent.staple = chain.stapled_ocsp;
+  sent.digest = &chain.digest;
+  sent.staple_was_asked = tls::asks_for_staples();
+  return session.world->bumper->verdicts.judge(*session.ruling->material->trust, sent, tls::requested_name(name_of(session)),
+                                               now_s(session));
+}
+
 Next judge_origin(Session& session) {
   World& world = *session.world;
   BumpRoom& room = room_of(session);
@@ -271,23 +284,18 @@ Next judge_origin(Session& session) {
   if (agreed.version == tls::Version::tls12 && session.ruling->config->tls.min_version > 0x0303)
     return unsupported(session, "tls_1.2");
   if (agreed.resumed) ++world.counters.bump_resumed_origin;
-  const std::shared_ptr<const tls::Chain> chain = agreed.resumed && engine.chain() == nullptr ? room.handshakes->chain : engine.chain();
+  const bool is_old_chain = agreed.resumed && engine.chain() == nullptr;
+  const std::shared_ptr<const tls::Chain> chain = is_old_chain ? room.handshakes->chain : engine.chain();
   if (chain == nullptr) return unsupported(session, "no_certificate");
-  std::vector<tls::ByteView> certificates(chain->certificates.begin(), chain->certificates.end());
-  tls::SentChain sent;
-  sent.certificates = certificates;
-  sent.staple = chain->stapled_ocsp;
-  sent.digest = &chain->digest;
-  sent.staple_was_asked = tls::asks_for_staples();
-  const uint64_t hits = world.bumper->verdicts.hits();
   session.bumped = std::make_unique<Bumped>();
   session.bumped->chain = chain;
+  session.bumped->chain_came_s = is_old_chain ? room.handshakes->chain_came_s : now_s(session);
   session.bumped->alpn_offer = room.handshakes->alpn_offer;
-  keep_origin_session(session, engine);
   session.bumped->origin_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
-  session.bumped->verdict = world.bumper->verdicts.judge(*session.ruling->material->trust, sent,
-                                                         tls::requested_name(name_of(session)), now_s(session));
+  const uint64_t hits = world.bumper->verdicts.hits();
+  session.bumped->verdict = judge_chain(session, *chain);
   const bool was_cached = world.bumper->verdicts.hits() != hits;
+  keep_origin_session(session, engine);
   if (was_cached) ++world.counters.verdict_cache_hits;
   // This connection goes on with the verdict as it is: nobody waits for what an origin says is to be fetched.
   if (!was_cached && session.ruling->config->tls.fetch_intermediates && session.bumped->verdict->lacks_only_an_issuer() &&
@@ -386,6 +394,21 @@ void look_later(Session& session) {
   world.timers.start(session.timer, std::min(room_of(session).handshakes->give_up_us, later_us));
 }
 
+/// Offers the session that is kept of this origin, if its chain is still good: on resumption no other would come, however
+/// long the origin has had a better one.
+void offer_session(Session& session, tls::OriginEngine::Offer& offer) {
+  Handshakes& handshakes = *room_of(session).handshakes;
+  tls::OriginSessions& sessions = session.world->bumper->sessions;
+  const auto key = session_key(session, handshakes.alpn_offer);
+  const tls::OriginSessions::Entry* const known = sessions.find(key, now_s(session));
+  if (known == nullptr) return;
+  if (!judge_chain(session, *known->chain)->is_good()) return sessions.forget(key);
+  offer.resume = &known->session;
+  handshakes.chain = known->chain;
+  handshakes.chain_came_s = known->begun_s;
+  handshakes.resumes = true;
+}
+
 Next enter(Session& session) {
   World& world = *session.world;
   const config::Config& config = *session.ruling->config;
@@ -414,11 +437,7 @@ Next enter(Session& session) {
   if (const auto sni = session.seen->sni(); !IpAddress::parse(sni)) offer.sni = sni;
   offer.alpn = alpn;
   offer.post_quantum = session.seen->post_quantum;
-  if (const auto* known = world.bumper->sessions.find(session_key(session, room.handshakes->alpn_offer))) {
-    offer.resume = &known->session;
-    room.handshakes->chain = known->chain;
-    room.handshakes->resumes = true;
-  }
+  offer_session(session, offer);
   auto engine = tls::OriginEngine::create(world.bumper->origins, offer);
   if (!engine) return unsupported(session, "offer");
   room.pair->origin.secure(std::move(*engine));
@@ -429,8 +448,10 @@ Next enter(Session& session) {
 
 void keep_origin_session(Session& session, tls::OriginEngine& engine) {
   tls::OriginSession fresh = engine.take_session();
-  if (!fresh || session.bumped == nullptr || session.bumped->chain == nullptr) return;
-  session.world->bumper->sessions.put(session_key(session, session.bumped->alpn_offer), std::move(fresh), session.bumped->chain);
+  const Bumped* const bumped = session.bumped.get();
+  if (!fresh || bumped == nullptr || !bumped->verdict->is_good()) return;
+  session.world->bumper->sessions.put(session_key(session, bumped->alpn_offer),
+                                      {std::move(fresh), bumped->chain, bumped->chain_came_s});
 }
 
 namespace {

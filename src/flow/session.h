@@ -84,9 +84,10 @@ struct Bumped {
   std::shared_ptr<const tls::OriginVerdict> verdict;
   uint32_t origin_handshake_us = UINT32_MAX;  // UINT32_MAX: it did not happen
   uint32_t client_handshake_us = UINT32_MAX;
-  // To keep a session that the origin sends later (TLS 1.3), with what it was begun with.
+  // To keep a session that the origin sends later (TLS 1.3), with what it was begun with, and when that was.
   std::shared_ptr<const tls::Chain> chain;
   std::string alpn_offer;
+  int64_t chain_came_s = 0;
 };
 
 /// Both sides of a connection whose bytes are read, and the waits for them to become writable (their reads are Session::up
@@ -271,7 +272,8 @@ Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<cons
 Next exchange_without_origin(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason);
 /// The connection ends: writes the records of requests that have no whole response, and gives back what was held.
 void leave_exchange(Session& session);
-/// Keeps a session that the origin has sent since the last look, so that the next connection may resume it.
+/// Keeps a session that the origin has sent since the last look, so that the next connection may resume it; of an origin that
+/// is not good, none: its next connection shall bring the certificates that it has then.
 void keep_origin_session(Session& session, tls::OriginEngine& engine);
 /// What the rules see of a session at its connect event.
 [[nodiscard]] rules::Facts connect_facts(Session& session);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "tls/engine_callbacks.h"
+#include "tls/origin_sessions.h"
 
 namespace sluice::tls {
 
@@ -41,10 +42,9 @@ constexpr bool has_post_quantum = true;
 constexpr bool has_post_quantum = false;
 #endif
 
-// How long a client may come back, and how long we may go back to an origin that says nothing itself (TLS 1.2
-// session ids). For clients it is what a ticket key lives beyond its own period.
+// How long a client may come back: what a ticket key lives beyond its own period. (origin_session_s holds for origins that
+// say nothing themselves, as with the session ids of TLS 1.2.)
 constexpr unsigned client_session_s = TicketKeys::period_s;
-constexpr unsigned origin_session_s = 24 * 3600;
 
 /// Without this, peers with OpenSSL pick P-521 under TLS 1.2. The first of the list is preferred, and gets
 /// the key share.
@@ -71,7 +71,7 @@ bool set_common(WOLFSSL_CTX* context, bool post_quantum, unsigned session_s) {
 
 ContextPointer make_origin_context(bool post_quantum) {
   ContextPointer context(wolfSSL_CTX_new(wolfSSLv23_client_method()));
-  if (!context || !set_common(context.get(), post_quantum, origin_session_s)) return nullptr;
+  if (!context || !set_common(context.get(), post_quantum, static_cast<unsigned>(origin_session_s))) return nullptr;
   // Signatures of the handshake are still checked; chains are judged elsewhere.
   wolfSSL_CTX_set_verify(context.get(), WOLFSSL_VERIFY_NONE, EngineCallbacks::collect_chain);
   wolfSSL_CTX_set_cert_cb(context.get(), EngineCallbacks::certificate_asked, nullptr);

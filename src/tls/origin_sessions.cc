@@ -25,18 +25,26 @@ std::string text_of(const OriginSessions::Key& key) {
 
 }  // namespace
 
-const OriginSessions::Entry* OriginSessions::find(const Key& key) {
+const OriginSessions::Entry* OriginSessions::find(const Key& key, int64_t now_s) {
   const auto found = by_key_.find(text_of(key));
   if (found == by_key_.end()) return nullptr;
+  // A clock that was set back tells nothing about its age.
+  const int64_t begun_s = found->second->entry.begun_s;
+  if (now_s < begun_s || now_s - begun_s >= origin_session_s) {
+    const auto node = found->second;
+    by_key_.erase(found);
+    by_use_.erase(node);
+    return nullptr;
+  }
   by_use_.splice(by_use_.begin(), by_use_, found->second);
   return &found->second->entry;
 }
 
-void OriginSessions::put(const Key& key, OriginSession session, std::shared_ptr<const Chain> chain) {
-  if (!session || entries_max_ == 0) return;
+void OriginSessions::put(const Key& key, Entry entry) {
+  if (!entry.session || entries_max_ == 0) return;
   std::string text = text_of(key);
   if (const auto found = by_key_.find(text); found != by_key_.end()) {
-    found->second->entry = {std::move(session), std::move(chain)};
+    found->second->entry = std::move(entry);
     by_use_.splice(by_use_.begin(), by_use_, found->second);
     return;
   }
@@ -44,7 +52,7 @@ void OriginSessions::put(const Key& key, OriginSession session, std::shared_ptr<
     by_key_.erase(by_use_.back().key);
     by_use_.pop_back();
   }
-  by_use_.push_front({std::move(text), {std::move(session), std::move(chain)}});
+  by_use_.push_front({std::move(text), std::move(entry)});
   by_key_.emplace(by_use_.front().key, by_use_.begin());
 }
 

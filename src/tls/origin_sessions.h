@@ -1,6 +1,7 @@
 // OriginSessions: sessions that origins may resume, with the chain that each was begun with (no certificate
 // arrives on resumption, and the replacement is minted from it). Bounded; the one that was not used for
-// longest goes first.
+// longest goes first. None is used for longer than origin_session_s behind its full handshake, however often it was
+// renewed since: an origin's new chain is seen a day after at the latest.
 //
 // Belongs to one worker.
 #pragma once
@@ -19,6 +20,9 @@
 
 namespace sluice::tls {
 
+/// How long we go back to an origin without seeing its certificates, in seconds.
+inline constexpr int64_t origin_session_s = 24 * 3600;
+
 class OriginSessions {
  public:
   /// A session is resumed only towards the same place, under the same name, judged by the same policy, with
@@ -33,15 +37,16 @@ class OriginSessions {
   struct Entry {
     OriginSession session;
     std::shared_ptr<const Chain> chain;
+    int64_t begun_s = 0;  // when that chain came, in the full handshake; seconds since 1970
   };
 
   explicit OriginSessions(size_t entries_max) : entries_max_(entries_max) {}
 
-  /// What is kept for `key`, or null. Valid until the next call.
-  [[nodiscard]] const Entry* find(const Key& key);
+  /// What is kept for `key`, or null; what is too old at `now_s` is forgotten. Valid until the next call.
+  [[nodiscard]] const Entry* find(const Key& key, int64_t now_s);
   /// Replaces what was kept. An empty session is not kept.
-  void put(const Key& key, OriginSession session, std::shared_ptr<const Chain> chain);
-  /// After a resumption that failed.
+  void put(const Key& key, Entry entry);
+  /// After a resumption that failed, or when the chain is not good any more.
   void forget(const Key& key);
 
   [[nodiscard]] size_t size() const { return by_key_.size(); }

@@ -60,8 +60,42 @@ struct Peer {
   [[nodiscard]] std::string said() { return {plain.begin(), plain.end()}; }
 };
 
+/// Origins whose certificates are from a CA that the gateway trusts, so that they can end. (Those of the house are trusted
+/// whatever they are.)
+struct DatedOrigins {
+  DatedOrigins() {
+    REQUIRE(tls::start_tls_library().has_value());
+    auto made = tls::ClientContext::create(key.private_der(), tls::testing::some_ticket_keys());
+    REQUIRE(made.has_value());
+    context.emplace(std::move(*made));
+    *material = *house().material;
+    tls::TrustBuilder trust;
+    CHECK(trust.add_roots(tls::testing::read_text(tls::testing::data_file("authorities/p256.pem")), now_s).count == 1);
+    material->trust = trust.build();
+  }
+  /// A chain for www.example.test that is good until then.
+  [[nodiscard]] Bytes chain_until(int64_t end_s) const {
+    tls::MintRequest request;
+    request.name = "www.example.test";
+    request.now = end_s - limits::leaf_lifetime_s + limits::leaf_backdate_s;
+    request.serial = tls::random_serial();
+    auto leaf = tls::mint_for_page(*material->authority, key, request);
+    REQUIRE(leaf.has_value());
+    REQUIRE(leaf->not_after == end_s);
+    return leaf->chain;
+  }
+
+  static constexpr int64_t now_s = 1'800'000'000;  // the lab's
+  tls::LeafKey key = tls::LeafKey::generate(tls::LeafKeyKind::p256);
+  std::optional<tls::ClientContext> context;
+  std::shared_ptr<tls::Material> material = std::make_shared<tls::Material>();
+};
+
 struct Bump {
-  explicit Bump(std::string_view sni = "www.example.test", const tls::OriginSession* resume = nullptr) {
+  /// `dated`: the origins are these, and `chain` is what the first one shows.
+  explicit Bump(std::string_view sni = "www.example.test", const tls::OriginSession* resume = nullptr,
+                const DatedOrigins* dated = nullptr, const Bytes& chain = {})
+      : origins(dated), origin_chain(chain) {
     rules::PolicyBuilder builder(7);
     builder.set_tls_default(rules::Action::bump);
     const rules::GroupId raw = builder.new_group(rules::Slot::host);
@@ -76,14 +110,20 @@ struct Bump {
     auto made = flow::Bumper::create(*house().shared);
     REQUIRE(made.has_value());
     bumper = std::move(*made);
-    lab.bump_with(*bumper, house().material);
+    lab.bump_with(*bumper, origins != nullptr ? origins->material : house().material);
     lab.may_dial_twice = true;
     begin(sni, resume);
   }
   void begin(std::string_view sni, const tls::OriginSession* resume = nullptr) {
     static constexpr std::array<std::string_view, 1> alpn = {"http/1.1"};
     client_engine.emplace(house().far.client_side({.sni = sni, .alpn = alpn, .resume = resume}));
-    origin_engine.emplace(house().far.server_side("http/1.1"));
+    if (origins == nullptr) {
+      origin_engine.emplace(house().far.server_side("http/1.1"));
+    } else {
+      auto made = tls::ClientEngine::create(*origins->context, {origin_chain, "http/1.1"});
+      REQUIRE(made.has_value());
+      origin_engine.emplace(std::move(*made));
+    }
     client = Peer();
     origin = Peer();
     client.engine = &*client_engine;
@@ -133,7 +173,24 @@ struct Bump {
     lab.pass_ms(limits::linger_ms + 100);
     return reason();
   }
+  /// A whole connection, `later_s` after the one before. Whether it was resumed with the origin.
+  bool visit(int64_t later_s, const char* origin_cert) {
+    lab.world.wall_us += later_s * 1'000'000;
+    begin("www.example.test");
+    return finish_visit(origin_cert);
+  }
+  bool finish_visit(const char* origin_cert) {
+    run();
+    talk();
+    const bool resumed = origin.engine->agreed().resumed;
+    CHECK(end() == CloseReason::finished);
+    CHECK(lab.record_of(*client.at)->action == "bump");
+    CHECK(lab.record_of(*client.at)->origin_cert == origin_cert);
+    return resumed;
+  }
 
+  const DatedOrigins* origins;
+  Bytes origin_chain;
   std::unique_ptr<flow::Bumper> bumper;  // outlives the sessions
   Lab lab;
   std::optional<tls::OriginEngine> client_engine;
@@ -176,6 +233,38 @@ TEST_CASE("bump: the second connection resumes on both sides") {
   CHECK(bump.end() == CloseReason::finished);
   CHECK(bump.lab.counters.bump_resumed_client == 1);
   CHECK(bump.lab.counters.bump_resumed_origin == 1);
+}
+
+TEST_CASE("bump: an origin's session is resumed only while its old chain is good; then its new one is seen") {
+  const DatedOrigins dated;
+  Bump bump("www.example.test", nullptr, &dated, dated.chain_until(DatedOrigins::now_s + 3600));
+  CHECK_FALSE(bump.finish_visit("ok"));
+  CHECK(bump.visit(1800, "ok"));
+  // The old one has ended. The origin has a new one, and could still resume.
+  bump.origin_chain = dated.chain_until(DatedOrigins::now_s + 30 * 86400);
+  CHECK_FALSE(bump.visit(3600, "ok"));
+  CHECK(bump.visit(1, "ok"));
+  CHECK(bump.lab.counters.bump_resumed_origin == 2);
+}
+
+TEST_CASE("bump: no session of a bad origin is kept, so a good certificate counts at once") {
+  const DatedOrigins dated;
+  Bump bump("www.example.test", nullptr, &dated, dated.chain_until(DatedOrigins::now_s - 3600));
+  CHECK_FALSE(bump.finish_visit("expired"));
+  CHECK(bump.bumper->sessions.size() == 0);
+  CHECK_FALSE(bump.visit(1, "expired"));
+  bump.origin_chain = dated.chain_until(DatedOrigins::now_s + 86400);
+  CHECK_FALSE(bump.visit(1, "ok"));
+  CHECK(bump.visit(1, "ok"));
+}
+
+TEST_CASE("bump: a day after the full handshake comes another, however often the session was renewed") {
+  Bump bump;
+  CHECK_FALSE(bump.finish_visit("trusted_origin"));
+  CHECK(bump.visit(12 * 3600, "trusted_origin"));
+  CHECK(bump.visit(11 * 3600, "trusted_origin"));
+  CHECK_FALSE(bump.visit(3600, "trusted_origin"));
+  CHECK(bump.visit(23 * 3600, "trusted_origin"));
 }
 
 TEST_CASE("bump: everything in pieces of one byte, three bytes, a hundred") {
