@@ -3,7 +3,8 @@
 // peek has kept.
 //
 // What cannot be bumped retreats (S13): the origin is dialled again and the client's own ClientHello replayed, as a tunnel.
-// That is possible until the first byte of our answer has gone to the client.
+// That is possible until the first byte of our answer has gone to the client. In the same way an origin that fails over a
+// session that it was offered is dialled once more, for a full handshake.
 //
 // While the origin's handshake takes long, Session::up watches the client (as in step connect), so that one that leaves is
 // noticed. The watch ends before the client's handshake begins, which reads with the same Op.
@@ -31,7 +32,8 @@ struct Handshakes {
   Stage stage = Stage::origin;
   Replacement replacement = Replacement::trusted;  // for the client's handshake
   uint64_t give_up_us = 0;                         // the origin's
-  bool resumes = false;  // a session was offered to the origin
+  bool resumes = false;      // a session was offered to the origin
+  bool bumps_again = false;  // behind `retreating`, with a full handshake; else it is a tunnel then
   uint64_t begun_us = 0;
   std::string alpn_offer;
   std::shared_ptr<const tls::Chain> chain;  // of the session that is offered
@@ -54,6 +56,14 @@ int64_t now_s(const Session& session) { return session.world->wall_us / 1'000'00
 std::string name_of(const Session& session) {
   const std::string_view sni = session.seen->sni();
   return sni.empty() ? session.about.destination.address.to_string() : std::string(sni);
+}
+
+tls::OriginSessions::Key session_key(const Session& session, std::string_view alpn) {
+  return {session.seen->sni(), session.about.destination, session.ruling->material->trust->id(), alpn};
+}
+
+void forget_session(const Session& session, const Handshakes& handshakes) {
+  if (handshakes.resumes) session.world->bumper->sessions.forget(session_key(session, handshakes.alpn_offer));
 }
 
 void release_replay(Session& session) {
@@ -81,27 +91,35 @@ Next end_unanswered(Session& session, CloseReason reason, const char* detail) {
 
 Next dial_again(Session& session) {
   World& world = *session.world;
-  ++world.counters.bump_retreats;
+  const bool bumps_again = room_of(session).handshakes->bumps_again;
   io::TimerWheel::stop(session.timer);
   room_of(session).pair.reset();
   session.room.emplace<std::monostate>();
   world.kernel.close(session.origin_fd);
   session.origin_fd = -1;
-  session.decision.action = rules::Action::tunnel;
+  if (!bumps_again) {
+    ++world.counters.bump_retreats;
+    session.decision.action = rules::Action::tunnel;
+  }
   session.step = Step::connect;
   return Next::go;
 }
 
-/// The connection cannot be bumped: a tunnel, if the configuration allows, with everything as if bump had never begun.
-Next retreat(Session& session, config::WhenNotBumpable when, CloseReason reason, const char* detail) {
-  if (when == config::WhenNotBumpable::terminate) return end_unanswered(session, reason, detail);
+/// Ends what is under way towards the origin, and then dials it again.
+Next leave_origin(Session& session) {
   BumpRoom& room = room_of(session);
-  session.retreat_reason = detail;
   room.handshakes->stage = Handshakes::Stage::retreating;
   session.world->kernel.cancel(session.down);
   session.world->kernel.cancel(room.pair->origin_write);
   if (session.down.in_flight || room.pair->origin_write.in_flight) return Next::wait;
   return dial_again(session);
+}
+
+/// The connection cannot be bumped: a tunnel, if the configuration allows, with everything as if bump had never begun.
+Next retreat(Session& session, config::WhenNotBumpable when, CloseReason reason, const char* detail) {
+  if (when == config::WhenNotBumpable::terminate) return end_unanswered(session, reason, detail);
+  session.retreat_reason = detail;
+  return leave_origin(session);
 }
 
 /// The same before anything has been said to the origin: its connection will do.
@@ -117,7 +135,19 @@ Next retreat_unsaid(Session& session, const char* detail) {
   return Next::go;
 }
 
+/// An origin should decline a session that it cannot resume, but some fail: behind a balancer that shares keys by halves, or
+/// just updated. Once, and without that session.
+Next bump_again(Session& session) {
+  Handshakes& handshakes = *room_of(session).handshakes;
+  forget_session(session, handshakes);
+  handshakes.bumps_again = true;
+  session.resumes_no_more = true;
+  session.bumped.reset();
+  return leave_origin(session);
+}
+
 Next unsupported(Session& session, const char* detail) {
+  if (room_of(session).handshakes->resumes) return bump_again(session);
   return retreat(session, session.ruling->config->tls.unsupported, CloseReason::origin_tls_failed, detail);
 }
 
@@ -306,16 +336,13 @@ Next judge_origin(Session& session) {
 
 // --- the origin's handshake ------------------------------------------------------------------------------------------
 
-tls::OriginSessions::Key session_key(const Session& session, std::string_view alpn) {
-  return {session.seen->sni(), session.about.destination, session.ruling->material->trust->id(), alpn};
-}
-
 Next origin_failed(Session& session) {
   BumpRoom& room = room_of(session);
   const tls::Failure& failure = room.pair->origin.engine()->failure();
-  if (room.handshakes->resumes) session.world->bumper->sessions.forget(session_key(session, room.handshakes->alpn_offer));
-  if (failure.fault == tls::Fault::client_certificate_asked)
+  if (failure.fault == tls::Fault::client_certificate_asked) {
+    forget_session(session, *room.handshakes);
     return retreat(session, session.ruling->config->tls.client_cert, CloseReason::client_cert_required, "client_cert");
+  }
   int sys_errno = 0;
   (void)room.pair->origin.flush(sys_errno);  // the alert that says why
   return unsupported(session, failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault));
@@ -397,6 +424,7 @@ void look_later(Session& session) {
 /// Offers the session that is kept of this origin, if its chain is still good: on resumption no other would come, however
 /// long the origin has had a better one.
 void offer_session(Session& session, tls::OriginEngine::Offer& offer) {
+  if (session.resumes_no_more) return;
   Handshakes& handshakes = *room_of(session).handshakes;
   tls::OriginSessions& sessions = session.world->bumper->sessions;
   const auto key = session_key(session, handshakes.alpn_offer);
@@ -463,8 +491,10 @@ Next on_timer(Session& session) {
   const Handshakes& handshakes = *room_of(session).handshakes;
   switch (handshakes.stage) {
     case Handshakes::Stage::origin:
-      if (world.kernel.now_us() >= handshakes.give_up_us)
+      if (world.kernel.now_us() >= handshakes.give_up_us) {
+        forget_session(session, handshakes);
         return end_unanswered(session, CloseReason::origin_handshake_timeout, "");
+      }
       world.timers.start(session.timer, handshakes.give_up_us);
       // A FIN is told whether asked for or not.
       if (!session.up.in_flight) world.kernel.poll(session.up, session.client_fd, 0);

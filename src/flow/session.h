@@ -224,6 +224,7 @@ struct Session {
   bool silent = false;
   bool hello_incomplete = false;
   std::variant<std::monostate, hello::Malformed> malformed;
+  bool resumes_no_more = false;  // the origin failed over a session of ours, and gets a full handshake in its place
 
   std::variant<std::monostate, AskRoom, PeekRoom, ConnectRoom, DialRoom, SpliceRoom, BumpRoom, ExchangeRoom, FinishRoom> room;
 };

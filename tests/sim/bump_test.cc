@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
+#include <variant>
 
 #include "base/limits.h"
+#include "hello/client_hello.h"
 #include "sim/house.h"
 #include "sim/lab.h"
 #include "unit/hello/hello_builder.h"
@@ -265,6 +269,99 @@ TEST_CASE("bump: a day after the full handshake comes another, however often the
   CHECK(bump.visit(11 * 3600, "trusted_origin"));
   CHECK_FALSE(bump.visit(3600, "trusted_origin"));
   CHECK(bump.visit(23 * 3600, "trusted_origin"));
+}
+
+namespace {
+
+/// Whether the ClientHello that lies at the origin offers a session (pre_shared_key, RFC 8446 section 4.2.11), which it reads.
+bool offers_session(Connection& at) {
+  const Bytes wire = at.read(100'000);
+  hello::HelloReader reader;
+  const auto outcome = reader.read(wire);
+  const auto* const hello = std::get_if<hello::ClientHello>(&outcome);
+  REQUIRE(hello != nullptr);
+  constexpr uint16_t pre_shared_key = 41;
+  return std::find(hello->extensions.begin(), hello->extensions.end(), pre_shared_key) != hello->extensions.end();
+}
+
+/// What an origin does that cannot do with what it got.
+void fail(Connection& at, int how) {
+  const Bytes alert = {21, 3, 3, 0, 2, 2, 40};
+  const Bytes nonsense = pattern(3, 100);
+  switch (how) {
+    case 0: (void)at.send(nonsense); break;
+    case 1: (void)at.send(alert); break;
+    case 2: at.finish(); break;
+    default: at.reset(); break;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("bump: an origin that fails over a session of ours is bumped with a full handshake") {
+  for (const int how : {0, 1, 2, 3}) {
+    CAPTURE(how);
+    Bump bump;
+    CHECK_FALSE(bump.finish_visit("trusted_origin"));
+    bump.begin("www.example.test");
+    bump.begin_with_a_silent_origin();
+    Connection* const first = bump.origin.at;
+    REQUIRE(offers_session(*first));
+    fail(*first, how);
+    bump.lab.settle();
+    Connection* const second = bump.lab.origin_of(*bump.client.at);
+    REQUIRE(second != first);
+    CHECK(first->closed_by_gateway());
+    bump.origin.at = second;
+    bump.speaks = true;
+    CHECK_FALSE(bump.finish_visit("trusted_origin"));
+    CHECK(bump.lab.counters.bump_retreats == 0);
+    CHECK(bump.lab.counters.bump_resumed_origin == 0);
+    CHECK(bump.visit(1, "trusted_origin"));
+  }
+}
+
+TEST_CASE("bump: an origin that fails over a session and over a full handshake is tried no third time: a tunnel") {
+  for (const int how : {0, 1, 2, 3}) {
+    CAPTURE(how);
+    Bump bump;
+    CHECK_FALSE(bump.finish_visit("trusted_origin"));
+    bump.begin("www.example.test");
+    bump.begin_with_a_silent_origin();
+    Connection* const first = bump.origin.at;
+    REQUIRE(offers_session(*first));
+    fail(*first, how);
+    bump.lab.settle();
+    Connection* const second = bump.lab.origin_of(*bump.client.at);
+    REQUIRE(second != first);
+    CHECK_FALSE(offers_session(*second));
+    fail(*second, how);
+    bump.lab.settle();
+    Connection* const third = bump.lab.origin_of(*bump.client.at);
+    REQUIRE(third != second);
+    bump.origin.at = third;
+    bump.speaks = true;
+    bump.run();
+    CHECK(bump.client.complete);
+    bump.client.write("any bytes");
+    bump.run();
+    CHECK(bump.origin.said() == "any bytes");
+    CHECK(bump.end() == CloseReason::finished);
+    CHECK(bump.lab.record_of(*bump.client.at)->action == "tunnel");
+    CHECK(bump.lab.counters.bump_retreats == 1);
+  }
+}
+
+TEST_CASE("bump: an origin that is silent to a session of ours is not offered it again") {
+  Bump bump;
+  CHECK_FALSE(bump.finish_visit("trusted_origin"));
+  bump.begin("www.example.test");
+  bump.begin_with_a_silent_origin();
+  REQUIRE(offers_session(*bump.origin.at));
+  bump.lab.pass_ms(bump.lab.config().limits.connect_timeout_ms + 3'000);
+  CHECK(bump.reason() == CloseReason::origin_handshake_timeout);
+  bump.speaks = true;
+  CHECK_FALSE(bump.visit(1, "trusted_origin"));
 }
 
 TEST_CASE("bump: everything in pieces of one byte, three bytes, a hundred") {
