@@ -52,14 +52,14 @@ BumpRoom& room_of(Session& session) { return std::get<BumpRoom>(session.room); }
 
 int64_t now_s(const Session& session) { return session.world->wall_us / 1'000'000; }
 
-/// The name that the origin's certificate must be for: the SNI, else the address that was dialled.
+/// The name that the origin's certificate must be for; without one, the address that was dialled.
 std::string name_of(const Session& session) {
-  const std::string_view sni = session.seen->sni();
-  return sni.empty() ? session.about.destination.address.to_string() : std::string(sni);
+  const std::string_view name = name_from_client(session);
+  return name.empty() ? session.about.destination.address.to_string() : std::string(name);
 }
 
 tls::OriginSessions::Key session_key(const Session& session, std::string_view alpn) {
-  return {session.seen->sni(), session.about.destination, session.ruling->material->trust->id(), alpn};
+  return {name_from_client(session), session.about.destination, session.ruling->material->trust->id(), alpn};
 }
 
 void forget_session(const Session& session, const Handshakes& handshakes) {
@@ -462,7 +462,8 @@ Next enter(Session& session) {
     room.handshakes->alpn_offer += name;
   }
   tls::OriginEngine::Offer offer;
-  if (const auto sni = session.seen->sni(); !IpAddress::parse(sni)) offer.sni = sni;
+  // The origin hears by which name it is going to be judged, from a client that gave it in CONNECT alone as well.
+  if (const auto name = name_from_client(session); !IpAddress::parse(name)) offer.sni = name;
   offer.alpn = alpn;
   offer.post_quantum = session.seen->post_quantum;
   offer_session(session, offer);

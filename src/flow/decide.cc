@@ -278,6 +278,11 @@ rules::Facts connect_facts(Session& session) {
   return facts;
 }
 
+std::string_view name_from_client(const Session& session) {
+  if (session.seen != nullptr && !session.seen->sni().empty()) return session.seen->sni();
+  return session.asked != nullptr ? std::string_view(session.asked->host) : std::string_view();
+}
+
 Next decide(Session& session, const Answer* /*answer*/) {
   if (!session.peeked) return at_connect(session);
   if (session.is_http) return at_http_bytes(session);

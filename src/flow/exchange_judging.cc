@@ -13,7 +13,7 @@ namespace sluice::flow::exchanging {
 namespace {
 
 std::string_view fallback_host(const Session& session, std::string& text) {
-  if (session.seen != nullptr && !session.seen->sni().empty()) return session.seen->sni();
+  if (const std::string_view name = name_from_client(session); !name.empty()) return name;
   text = session.about.destination.address.to_string();
   return text;
 }

@@ -276,6 +276,9 @@ void leave_exchange(Session& session);
 /// Keeps a session that the origin has sent since the last look, so that the next connection may resume it; of an origin that
 /// is not good, none: its next connection shall bring the certificates that it has then.
 void keep_origin_session(Session& session, tls::OriginEngine& engine);
+/// What the client calls the origin: by the SNI, else in its CONNECT (S4). Empty: it has said no more than the address. Valid as
+/// long as the session's `seen` and `asked`.
+[[nodiscard]] std::string_view name_from_client(const Session& session);
 /// What the rules see of a session at its connect event.
 [[nodiscard]] rules::Facts connect_facts(Session& session);
 

@@ -28,7 +28,7 @@ class OriginSessions {
   /// A session is resumed only towards the same place, under the same name, judged by the same policy, with
   /// the same offer.
   struct Key {
-    std::string_view name;  // the SNI; empty: none
+    std::string_view name;  // the SNI, or an address that it is judged by in its place; empty: none
     Endpoint origin;
     uint64_t trust = 0;     // identity of the trust policy: a reload makes old sessions unreachable
     std::string_view alpn;  // the offer, for example "h2,http/1.1"

@@ -14,7 +14,7 @@ import socket
 import threading
 
 import pytest
-from bump_peers import Browser, Plain, Reader, Tls, answer, client_context
+from bump_peers import Browser, Plain, Reader, Tls, answer, certificate_fields, client_context
 from hello import client_hello
 from lab import V4, V6, Lab, access_rule, endpoint_text, run, tls_rule, toml_table, wait_until
 
@@ -314,6 +314,30 @@ def test_S4_without_SNI_the_CONNECT_name_is_the_host(proxy, client, site, pki, n
     record = daemon.record_of(asked.port)
     assert (record["tls_rule"], record["host"]) == ("by name", "www.example.com")
     assert not origin.visits
+
+
+def test_S4_without_SNI_a_bumped_origin_is_the_one_of_the_CONNECT_name(proxy, client, site, pki, names):
+    """The origin hears the name, its certificate is judged by it, ours is for it, and the rules and the log see it."""
+    daemon = proxy(tls_rule("by name", "bump", {"host": "www.example.com"}) +
+                   access_rule("no shop", "block", {"url": "www.example.com/shop"}))
+    origin = site(V4, pki.site())
+    names.addresses["www.example.com"] = [origin.address]
+    for number in range(2):
+        asked = client().tunnel("www.example.com:443")
+        context = client_context(pki.gateway_ca.certificate)
+        context.check_hostname = False  # Python compares with what it sent as SNI; here that is nothing
+        stream = Tls(asked.peer, context).handshake()
+        assert ("DNS", "www.example.com") in certificate_fields(stream.certificate())["subjectAltName"]
+        browser = Browser(stream)
+        assert browser.get("/").status == 200
+        stream.send(b"GET /shop HTTP/1.0\r\n\r\n")  # names no host
+        assert browser.reader.response().status == 403
+        stream.close()
+        assert origin.visit(number).hello.sni == "www.example.com"
+        record = daemon.record_of(asked.port)
+        assert (record["origin_cert"], record["host"], record["tls_rule"]) == ("ok", "www.example.com", "by name")
+        assert "sni" not in record
+        assert [r["url"] for r in daemon.requests_of(asked.port)] == ["https://www.example.com/", "https://www.example.com/shop"]
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:22", "[::1]:22", "localhost:22", "0.0.0.0:22", "169.254.169.254:80",
