@@ -1,5 +1,7 @@
 // Step exchange, the client's requests: each is judged by itself, written anew for the origin, or answered by us.
 
+#include <optional>
+
 #include "flow/exchange.h"
 #include "http/page.h"
 #include "rules/policy.h"
@@ -9,12 +11,15 @@ namespace sluice::flow::exchanging {
 
 namespace {
 
-/// S30: whether the certificate that the client was shown is for this host.
+/// S30: whether the certificate that the client was shown is for this host. The address is a name like any other: only a client
+/// that has called the origin by it may go on doing so.
 bool is_directed_here(const View& at, std::string_view host) {
   const Session& session = at.session;
   if (session.bumped == nullptr || host.empty()) return true;
-  if (session.seen != nullptr && http::same_name(host, session.seen->sni())) return true;
-  if (const auto address = IpAddress::parse(host); address && *address == session.about.destination.address) return true;
+  const std::string_view name = name_from_client(session);
+  if (http::same_name(host, name)) return true;
+  const std::optional<IpAddress> called = name.empty() ? session.about.destination.address : IpAddress::parse(name);
+  if (called && IpAddress::parse(host) == called) return true;
   const auto& leaf = session.bumped->verdict->leaf;
   return leaf != nullptr && tls::covers_name(*leaf, host);
 }

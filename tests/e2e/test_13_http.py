@@ -11,7 +11,7 @@ import os
 
 import pytest
 from bump_peers import Browser, Plain, Reader, answer
-from lab import V4, access_rule
+from lab import V4, V6, access_rule
 
 
 def headers_of(message):
@@ -321,7 +321,7 @@ def test_S30_a_host_outside_the_certificate_gets_421(bump, site, visit, pki, ver
     origin = site(version, pki.issue("with a wildcard", sans="DNS:www.example.com,DNS:*.cdn.example.com"))
     for host, status in (("www.example.com", 200), ("WWW.Example.COM.", 200), ("www.example.com:443", 200),
                          ("a.cdn.example.com", 200), ("hidden.example", 421), ("a.b.cdn.example.com", 421),
-                         ("cdn.example.com", 421)):
+                         ("cdn.example.com", 421), (f"[{origin.address}]" if version == V6 else origin.address, 421)):
         client = Browser(visit(origin), host)
         before = len(origin.requests)
         page = client.get("/private", "Cookie: secret=1")
@@ -332,6 +332,18 @@ def test_S30_a_host_outside_the_certificate_gets_421(bump, site, visit, pki, ver
             ended(daemon, client)
             logged, _ = daemon.requests_of(client.port)
             assert (logged["status"], logged["url"]) == (421, f"https://{host}/private")
+
+
+def test_S30_an_address_is_a_host_for_a_client_that_has_given_no_name(bump, site, visit, pki, version):
+    """Whatever the certificate is for: here it has no address in it, and that is allowed."""
+    daemon = bump(tls={"invalid_origin": {"name_mismatch": "allow"}})
+    origin = site(version, pki.site())
+    literal = f"[{origin.address}]" if version == V6 else origin.address
+    nameless = Browser(visit(origin, name=None, ca=None), literal)
+    assert nameless.get().status == 200
+    assert nameless.get("/again", host="hidden.example").status == 421
+    ended(daemon, nameless)
+    assert origin.visit().hello.sni is None
 
 
 def test_S30_rules_see_the_inner_host(bump, site, visit, pki, version):
