@@ -412,15 +412,24 @@ def test_an_origin_that_refuses(proxy, client, lab, names):
     assert daemon.record_of(asked.port)["close"] == "origin_refused"
 
 
-def test_happy_eyeballs_a_dead_address_costs_a_moment_only(proxy, client, site, pki, names):
+@pytest.mark.parametrize("dead, good", [(V6, V4), (V4, V6), (V4, V4), (V6, V6)], ids=lambda v: f"ipv{v}")
+@pytest.mark.parametrize("how", ["silent", "refusing"])
+def test_happy_eyeballs_a_dead_address_costs_a_moment_only(proxy, client, lab, site, pki, names, dead, good, how):
     daemon = proxy(tls={"decrypt": False}, limits={"connect_timeout": "30s"})
-    origin = site(V4, pki.site())
-    names.addresses["www.example.com"] = [Lab.BLACKHOLE[V6], origin.address]
+    origin = site(good, pki.site())
+    dead_address = Lab.BLACKHOLE[dead] if how == "silent" else lab.new_origin_address(dead)
+    names.addresses["www.example.com"] = [dead_address, origin.address]
     asked = client().tunnel("www.example.com:443")
     assert Browser(asked.tls(pki.root.certificate, "www.example.com")).get("/").status == 200
     asked.peer.close()
     record = daemon.record_of(asked.port)
     assert record["destination"] == endpoint_text(origin.address, 443)
+    through = f"http://{endpoint_text(Lab.GATEWAY_LAN[V4], PORT)}"
+    said = lab.client.run("curl", "-sS", "-x", through, "--cacert", pki.root.certificate, "-o", "/dev/null", "-w", "%{http_code}",
+                          "https://www.example.com/").stdout
+    assert said == "200"
+    wait_until(lambda: len(daemon.records()) == 2, "the record of curl")
+    assert {r["destination"] for r in daemon.records()} == {endpoint_text(origin.address, 443)}
 
 
 def test_nobody_answers(proxy, client, names):
