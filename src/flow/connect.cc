@@ -1,5 +1,5 @@
 // Step connect: dial the original destination (S11: never what the SNI resolves to). A failed dial resets the client at
-// once, so that it tries its next address.
+// once. (Its own connect has succeeded long before, so that hardly any client goes on to its next address.)
 
 #include <poll.h>
 
