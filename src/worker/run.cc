@@ -401,11 +401,11 @@ void Daemon::log_counters() {
   }
   total.intermediates_fetched = fetcher_.fetched();
   total.intermediate_fetch_failures = fetcher_.failures();
+  total.log_lines_lost = log_writer_->lines_lost();
   std::string line = "counters: connections_open=" + std::to_string(open);
   record::for_each(total, [&](std::string_view name, std::string_view, std::string_view, uint64_t value) {
     if (value != 0) line.append(" ").append(name).append("=").append(std::to_string(value));
   });
-  if (const uint64_t lost = log_writer_->lines_lost(); lost != 0) line += " log_lines_lost=" + std::to_string(lost);
   log_.info("{}", line);
 }
 

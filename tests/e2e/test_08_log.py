@@ -193,6 +193,16 @@ def test_S35_the_log_file_can_be_rotated(start, version, listen, connect):
     assert stat.S_IMODE(daemon.log.stat().st_mode) & 0o007 == 0, "names of visited sites are not for everybody"
 
 
+def test_S35_lines_for_which_the_disk_has_no_room_are_counted_and_announced_once(start, version, listen, connect):
+    daemon = start(log={"to": "/dev/full"})
+    for number in (1, 2):
+        one_connection(connect, listen, version)
+        wait_until(lambda: daemon.counters().get("log_lines_lost") == number, lambda: f"a lost line: {daemon.tail()}")
+        counters = daemon.counters()
+        assert (counters["connections_open"], counters["log_lines"], counters.get("log_drops")) == (0, number, None)
+    assert daemon.errors().count("the access log cannot be written: No space left on device") == 1
+
+
 @pytest.mark.slow
 def test_S35_a_log_that_nobody_reads_never_blocks_traffic(start, version, lab, listen, connect):
     """The sink is a FIFO whose reader sleeps: traffic goes on, lines are dropped and counted, none is torn."""
