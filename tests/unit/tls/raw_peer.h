@@ -6,6 +6,8 @@
 #include <wolfssl/options.h>
 // options.h comes first: it holds the choices that the library was built with.
 #include <wolfssl/ssl.h>
+// An old name of wolfCrypt's, a macro, which would rename hello::Sha256 in headers that come after this one.
+#undef Sha256
 
 #include <algorithm>
 #include <cstdint>
