@@ -9,7 +9,6 @@
 #include <variant>
 
 #include "base/limits.h"
-#include "hello/client_hello.h"
 #include "sim/house.h"
 #include "sim/lab.h"
 #include "unit/hello/hello_builder.h"
