@@ -4,13 +4,15 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import threading
+import types
 
 import pytest
 
 import lab as lab_module
 from bump_peers import Browser, Pki, Plain, Silent, Site, Tls, client_context, hello_page
-from lab import V4, V6, BINARY, Daemon, Lab, SanitizerReports, SynTap
+from lab import V4, V6, BINARY, Daemon, Lab, SanitizerReports, SynTap, wait_until
 
 TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
 
@@ -175,6 +177,27 @@ def silent(lab):
     yield make
     for origin in made:
         origin.close()
+
+
+@pytest.fixture
+def s_server(lab, pki):
+    """s_server(version, identity, *options): openssl s_server as the origin, ended after the test."""
+    running = []
+
+    def make(version, identity, *options):
+        address = lab.new_origin_address(version)
+        shown = f"[{address}]" if version == V6 else address
+        running.append(lab.origin.popen(
+            "setpriv", "--pdeathsig", "KILL", "openssl", "s_server", "-accept", f"{shown}:443", "-cert", identity.certificate,
+            "-cert_chain", pki.intermediate.certificate, "-key", identity.key, "-www", *options, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
+        wait_until(lambda: shown in lab.origin.run("ss", "-Hltn").stdout, "s_server to listen")
+        return types.SimpleNamespace(address=address, port=443, version=version)
+
+    yield make
+    for server in running:
+        server.kill()
+        server.wait()
 
 
 @pytest.fixture

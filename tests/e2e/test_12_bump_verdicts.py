@@ -6,12 +6,10 @@
 import os
 import re
 import ssl
-import subprocess
-import types
 
 import pytest
 from bump_peers import Browser, certificate_fields
-from lab import V4, V6, run, tls_features, tls_rule, wait_until
+from lab import V4, run, tls_features, tls_rule
 
 PROBLEMS = ("expired", "not_yet_valid", "self_signed", "untrusted", "name_mismatch", "revoked", "weak")
 
@@ -283,26 +281,11 @@ def test_S12_a_leaf_is_no_ca(bump, site, visit, pki):
 
 
 @pytest.fixture
-def stapling(lab, pki, tmp_path):
+def stapling(lab, s_server):
     """An openssl s_server that staples an OCSP response."""
     if "stapled OCSP responses" not in tls_features(lab.binary):
         pytest.skip("built with a wolfSSL that asks for no stapled responses")
-    running = []
-
-    def make(version, identity, response, *options):
-        address = lab.new_origin_address(version)
-        shown = f"[{address}]" if version == V6 else address
-        server = lab.origin.popen("setpriv", "--pdeathsig", "KILL", "openssl", "s_server", "-accept", f"{shown}:443", "-cert",
-                                  identity.certificate, "-cert_chain", pki.intermediate.certificate, "-key", identity.key,
-                                  "-status_file", response, "-www", *options, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
-        running.append(server)
-        wait_until(lambda: shown in lab.origin.run("ss", "-Hltn").stdout, "s_server to listen")
-        return types.SimpleNamespace(address=address, port=443, version=version)
-    yield make
-    for server in running:
-        server.kill()
-        server.wait()
+    return lambda version, identity, response, *options: s_server(version, identity, "-status_file", response, *options)
 
 
 @pytest.mark.parametrize("tls", ["-tls1_2", "-tls1_3"])
