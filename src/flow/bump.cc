@@ -12,12 +12,12 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include "base/check.h"
 #include "base/ip.h"
 #include "flow/bumper.h"
+#include "flow/client_refusal.h"
 #include "flow/refusal.h"
 #include "flow/session.h"
 #include "http/headers.h"
@@ -153,13 +153,7 @@ Next unsupported(Session& session, const char* detail) {
 
 // --- the client's handshake ------------------------------------------------------------------------------------------
 
-/// S14: the ways in which a client says that it does not accept our certificate.
-bool refuses_certificate(const tls::Failure& failure) {
-  if (failure.fault != tls::Fault::peer_alert) return false;
-  constexpr std::array<uint8_t, 6> alerts = {42, 43, 44, 45, 46, 48};  // RFC 8446 section 6.2: bad_certificate … unknown_ca
-  return std::find(alerts.begin(), alerts.end(), failure.alert) != alerts.end();
-}
-
+/// S14: it does not accept our certificate.
 Next client_refused(Session& session, const char* detail) {
   ++session.world->counters.client_rejected_certificate;
   return end_with_alert(session, CloseReason::client_rejected_certificate, detail);
@@ -188,7 +182,6 @@ Next flush_client(Session& session) {
 
 Next client_complete(Session& session, std::span<const uint8_t> rest) {
   World& world = *session.world;
-  if (flush_client(session) == Next::close) return Next::close;
   BumpRoom& room = room_of(session);
   if (session.bumped != nullptr)
     session.bumped->client_handshake_us = static_cast<uint32_t>(world.kernel.now_us() - room.handshakes->begun_us);
@@ -197,6 +190,7 @@ Next client_complete(Session& session, std::span<const uint8_t> rest) {
   io::TimerWheel::stop(session.timer);
   const std::vector<uint8_t> origin_wire = std::move(room.handshakes->origin_wire);
   std::string page = std::move(room.handshakes->page);
+  // Our last flight (tickets, the Finished of TLS 1.2) goes out there: it knows what a client means that is gone by then.
   return begin_exchange(session, std::move(room.pair), rest, origin_wire, std::move(page));
 }
 

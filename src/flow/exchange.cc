@@ -122,8 +122,9 @@ Next flush(const View& at, Channel& channel) {
     case Channel::Flush::failed:
       // All that mattered has been said.
       if (at.state.closing && !at.state.closing_both) return close(at.session, at.state.reason, Farewell::reset, at.session.detail);
-      if (client || at.state.closing || at.state.origin_ended || (sys_errno != EPIPE && sys_errno != ECONNRESET))
-        return peer_failed(at.session, channel.side(), sys_errno);
+      if (client) return client_failed(at, sys_errno);
+      if (at.state.closing || at.state.origin_ended || (sys_errno != EPIPE && sys_errno != ECONNRESET))
+        return peer_failed(at.session, Side::origin, sys_errno);
       // An origin that has answered without reading all of the request: the answer may still be unread.
       at.state.origin_errno = sys_errno;
       return Next::go;
@@ -288,7 +289,7 @@ Next receive_failed(const View& at, const Channel& from, int sys_errno) {
     at.state.origin_ended = true;
     return at.state.answer != nullptr ? Next::go : say_goodbye(at, CloseReason::origin_reset, {});
   }
-  return peer_failed(at.session, from.side(), sys_errno);
+  return from.side() == Side::client ? client_failed(at, sys_errno) : peer_failed(at.session, Side::origin, sys_errno);
 }
 
 /// A sender that fills its buffer has more: take it now, in large pieces, as long as the receiver keeps up.

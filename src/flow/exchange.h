@@ -226,6 +226,8 @@ void log(const View& at, const Exchange::Request& request);
 Next say_goodbye(const View& at, CloseReason reason, std::string_view answer);
 /// A message was cut off: the other side must not take it for whole. What came before the cut is the client's.
 Next cut_off(const View& at, CloseReason reason);
+/// Nothing can be read from the client's socket any more, or sent to it.
+Next client_failed(const View& at, int sys_errno);
 /// The client will send nothing more. `clean`: it said so (close_notify, or FIN without TLS).
 Next client_ended(const View& at, bool clean);
 Next origin_ended(const View& at, bool clean);

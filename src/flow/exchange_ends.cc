@@ -1,5 +1,8 @@
 // Step exchange, the ends of either side, the records of requests, and what is held meanwhile.
 
+#include <cerrno>
+
+#include "flow/client_refusal.h"
 #include "flow/exchange.h"
 #include "flow/refusal.h"
 #include "rules/policy.h"
@@ -96,21 +99,33 @@ Next cut_off(const View& at, CloseReason reason) {
 
 namespace {
 
-/// S14: it has looked at the certificate, and left.
-bool has_refused_certificate(const View& at) {
-  if (at.session.bumped == nullptr || at.state.client_has_spoken || at.pair.client.engine()->agreed().resumed) return false;
-  return at.world.kernel.now_us() - at.state.begun_us < limits::refusal_ms * 1000ull;
+/// S14: the client looks at the certificate, and leaves. Not one that the origin leaves; and one that resumes has
+/// accepted us before.
+bool refuses_by_leaving(const View& at) {
+  const Exchange& state = at.state;
+  if (at.session.bumped == nullptr || at.pair.client.engine()->agreed().resumed) return false;
+  if (state.client_has_spoken || state.client_ended || state.origin_ended || state.closing) return false;
+  return at.world.kernel.now_us() - state.begun_us < limits::refusal_ms * 1000ull;
+}
+
+Next certificate_refused(const View& at, Farewell farewell, const char* detail) {
+  ++at.world.counters.client_rejected_certificate;
+  return close(at.session, CloseReason::client_rejected_certificate, farewell, detail);
 }
 
 }  // namespace
 
+Next client_failed(const View& at, int sys_errno) {
+  // A client that closes with our tickets unread sends a reset.
+  const bool leaves = sys_errno == ECONNRESET || sys_errno == EPIPE;
+  if (leaves && refuses_by_leaving(at)) return certificate_refused(at, Farewell::reset, "closed_unused");
+  return peer_failed(at.session, Side::client, sys_errno);
+}
+
 Next client_ended(const View& at, bool clean) {
   Exchange& state = at.state;
+  if (refuses_by_leaving(at)) return certificate_refused(at, Farewell::in_order, "closed_unused");
   state.client_ended = true;
-  if (has_refused_certificate(at)) {
-    ++at.world.counters.client_rejected_certificate;
-    return close(at.session, CloseReason::client_rejected_certificate, Farewell::in_order, "closed_unused");
-  }
   at.session.active_us = at.world.kernel.now_us();  // from this moment the origin has half_closed_timeout
   if (state.mode == Exchange::Mode::raw) {
     if (!clean) return cut_off(at, CloseReason::client_truncated);
@@ -180,9 +195,10 @@ Next tls_failed(const View& at, const Channel& from) {
   const tls::Failure& failure = channel.engine()->failure();
   (void)channel.flush(sys_errno);
   (void)at.pair.client.flush(sys_errno);  // what came before
-  const CloseReason reason = from.side() == Side::client ? CloseReason::client_tls_failed : CloseReason::origin_tls_failed;
-  return close(at.session, reason, from.side() == Side::client ? Farewell::reset : Farewell::reset_after_delivery,
-               failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault));
+  const char* detail = failure.fault == tls::Fault::peer_alert ? tls::alert_name(failure.alert) : tls::name_of(failure.fault);
+  if (from.side() == Side::origin) return close(at.session, CloseReason::origin_tls_failed, Farewell::reset_after_delivery, detail);
+  if (!at.state.client_has_spoken && refuses_certificate(failure)) return certificate_refused(at, Farewell::reset, detail);
+  return close(at.session, CloseReason::client_tls_failed, Farewell::reset, detail);
 }
 
 Next wire_ended(const View& at, Channel& from) {

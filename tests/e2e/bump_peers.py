@@ -7,6 +7,7 @@ Only the standard library, and the openssl program for certificates, CRLs and OC
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import hashlib
 import os
@@ -331,6 +332,57 @@ class Tls:
 
     def certificate(self):
         return self.tls.getpeercert(binary_form=True)
+
+
+class GnuTls:
+    """A client of GnuTLS on top of a Peer, for what OpenSSL does for nobody: alerts of the test's choice, encrypted."""
+
+    PUSH = PULL = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    CLIENT, NAME_DNS, CREDENTIALS_CERTIFICATE, ALERT_FATAL = 2, 1, 1, 2
+    VERSIONS = {ssl.TLSVersion.TLSv1_2: b"1.2", ssl.TLSVersion.TLSv1_3: b"1.3"}
+
+    def __init__(self, peer, name, tls):
+        self.peer, self.port, self.hello_sent, self._hears = peer, peer.port, b"", False
+        self._lib = ctypes.CDLL("libgnutls.so.30")
+        self._session, self._credentials = ctypes.c_void_p(), ctypes.c_void_p()
+        self._push, self._pull = self.PUSH(self._send), self.PULL(self._receive)
+        self._must("gnutls_init", ctypes.byref(self._session), self.CLIENT)
+        self._must("gnutls_certificate_allocate_credentials", ctypes.byref(self._credentials))
+        self._must("gnutls_credentials_set", self._session, self.CREDENTIALS_CERTIFICATE, self._credentials)
+        self._must("gnutls_priority_set_direct", self._session, b"NORMAL:-VERS-ALL:+VERS-TLS" + self.VERSIONS[tls], None)
+        self._must("gnutls_server_name_set", self._session, self.NAME_DNS, name.encode(), ctypes.c_size_t(len(name)))
+        self._lib.gnutls_transport_set_push_function(self._session, self._push)
+        self._lib.gnutls_transport_set_pull_function(self._session, self._pull)
+
+    def _must(self, function, *arguments):
+        result = getattr(self._lib, function)(*arguments)
+        assert result >= 0, (function, result)
+
+    def _send(self, _, data, size):
+        sent = ctypes.string_at(data, size)
+        self.peer.send(sent)
+        self.hello_sent += b"" if self._hears else sent
+        return size
+
+    def _receive(self, _, room, size):
+        self._hears = True
+        data = self.peer.sock.recv(size)
+        ctypes.memmove(room, data, len(data))
+        return len(data)
+
+    def handshake(self):
+        self._must("gnutls_handshake", self._session)
+        return self
+
+    def send(self, data):
+        self._must("gnutls_record_send", self._session, data, ctypes.c_size_t(len(data)))
+
+    def alert(self, description):
+        self._must("gnutls_alert_send", self._session, self.ALERT_FATAL, description)
+
+    def __del__(self):
+        self._lib.gnutls_deinit(self._session)
+        self._lib.gnutls_certificate_free_credentials(self._credentials)
 
 
 class Plain:

@@ -9,7 +9,7 @@ import ssl
 
 import hello
 import pytest
-from bump_peers import Browser, read_wire_hello
+from bump_peers import Browser, GnuTls, read_wire_hello
 from lab import V4, V6, Lab, access_rule, wait_until
 
 ALERT = {"handshake_failure": 40, "bad_certificate": 42, "certificate_unknown": 46, "unknown_ca": 48, "protocol_version": 70,
@@ -252,17 +252,70 @@ def test_S14_a_client_that_does_not_know_our_ca(bump, site, visit, pki, version,
     assert origin.served().plain == b""
 
 
-def test_S14_curl_that_pins_the_origins_key(bump, site, lab, pki):
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+def test_S14_curl_that_pins_the_origins_key(bump, site, lab, pki, version, tls):
     """It trusts our CA and finds another key: a close right after the handshake, before any request."""
     daemon = bump()
-    origin = site(V4, pki.site())
+    origin = site(version, pki.site())
+    shown = f"[{origin.address}]" if version == V6 else origin.address
     done = lab.client.run("curl", "-sS", "--max-time", "20", "--cacert", pki.gateway_ca.certificate, "--pinnedpubkey",
-                          "sha256//" + "A" * 43 + "=", "--connect-to", f"www.example.com:443:{origin.address}:443",
-                          "https://www.example.com/", check=False)
+                          "sha256//" + "A" * 43 + "=", "--connect-to", f"www.example.com:443:{shown}:443",
+                          f"--tlsv{tls}", "--tls-max", tls, "https://www.example.com/", check=False)
     assert done.returncode == 90, done  # CURLE_SSL_PINNEDPUBKEYNOTMATCH
     record = wait_until(daemon.records, "the record")[0]
     assert record["sni"] == "www.example.com" and "status" not in record
+    assert (record["close"], record["close_side"]) == ("client_rejected_certificate", "client")
+    assert record["detail"] == "closed_unused"
+    assert daemon.counters()["client_rejected_certificate"] == 1
     assert origin.served().plain == b""
+
+
+@pytest.mark.parametrize("how", ["close", "FIN", "reset"])
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S14_a_client_that_goes_right_after_the_handshake(bump, site, visit, pki, version, how, tls):
+    """It compares pins only then. Under TLS 1.3 our tickets are on their way meanwhile, and whoever closes without having
+    read them sends a reset."""
+    daemon = bump()
+    origin = site(version, pki.site())
+    client = visit(origin, versions=(tls, tls))
+    if how == "close":
+        client.close()
+    elif how == "FIN":
+        client.peer.close()
+    else:
+        client.peer.reset()
+    assert_rejected(daemon, client, ["closed_unused"])
+    assert daemon.counters()["client_rejected_certificate"] == 1
+    assert origin.served().plain == b""
+
+
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S14_alerts_behind_the_handshake_that_mean_our_certificate(bump, site, connect, pki, version, tls):
+    daemon = bump()
+    origin = site(version, pki.site())
+    names = ("bad_certificate", "certificate_unknown", "unknown_ca")
+    for name in names:
+        client = GnuTls(connect(version, origin.address), "www.example.com", tls).handshake()
+        client.alert(ALERT[name])
+        assert_rejected(daemon, client, [name])
+    assert daemon.counters()["client_rejected_certificate"] == len(names)
+    assert origin.plain() == b""
+
+
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S14_other_alerts_behind_the_handshake_do_not(bump, site, connect, pki, version, tls):
+    """Nor does any alert of a client that has asked for something before."""
+    daemon = bump()
+    origin = site(version, pki.site())
+    for name, request in (("internal_error", b""), ("bad_certificate", b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n")):
+        client = GnuTls(connect(version, origin.address), "www.example.com", tls).handshake()
+        if request:
+            client.send(request)
+            wait_until(lambda: origin.requests, "the request")
+        client.alert(ALERT[name])
+        record = daemon.record_of(client.port)
+        assert (record["close"], record["close_side"], record["detail"]) == ("client_tls_failed", "client", name)
+    assert "client_rejected_certificate" not in daemon.counters()
 
 
 def read_our_flight(client):

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/limits.h"
+#include "flow/client_refusal.h"
 #include "sim/house.h"
 #include "sim/lab.h"
 #include "unit/hello/hello_builder.h"
@@ -463,6 +464,116 @@ TEST_CASE("bump: a client that refuses our certificate, by an alert, an end or a
     CHECK(bump.reason() == CloseReason::client_rejected_certificate);
     CHECK(bump.lab.counters.client_rejected_certificate == 1);
   }
+}
+
+namespace {
+
+enum class Leaving : uint8_t { close_notify, fin, reset };
+
+void leave(Bump& bump, Leaving how) {
+  switch (how) {
+    case Leaving::close_notify:
+      CHECK(bump.client.engine->close_notify(bump.client.out) == Status::ok);
+      (void)bump.client.pump();
+      bump.client.at->close();
+      break;
+    case Leaving::fin:
+      bump.client.at->close();
+      break;
+    case Leaving::reset:
+      bump.client.at->reset();
+      break;
+  }
+  bump.lab.settle();
+}
+
+/// The close reason, when the origin has left as well.
+CloseReason reason_at_last(Bump& bump) {
+  bump.run();
+  bump.origin.at->close();
+  bump.lab.pass_ms(limits::linger_ms + 100);
+  return bump.reason();
+}
+
+}  // namespace
+
+TEST_CASE("bump: a client that leaves without a word refuses our certificate if it does so in time") {
+  for (const Leaving how : {Leaving::close_notify, Leaving::fin, Leaving::reset})
+    for (const bool in_time : {true, false}) {
+      CAPTURE(static_cast<int>(how));
+      CAPTURE(in_time);
+      Bump bump;
+      bump.run();
+      REQUIRE(bump.client.complete);
+      bump.lab.pass_ms(in_time ? limits::refusal_ms - 1 : limits::refusal_ms);
+      leave(bump, how);
+      const CloseReason otherwise = how == Leaving::reset ? CloseReason::client_reset : CloseReason::finished;
+      CHECK(reason_at_last(bump) == (in_time ? CloseReason::client_rejected_certificate : otherwise));
+      CHECK(bump.lab.counters.client_rejected_certificate == (in_time ? 1 : 0));
+      CHECK(bump.lab.record_of(*bump.client.at)->detail == (in_time ? "closed_unused" : ""));
+      CHECK(bump.origin.said().empty());
+    }
+}
+
+TEST_CASE("bump: the reset of a client that refuses meets our tickets on their way out") {
+  Bump bump;
+  for (int i = 0; i < 20 && !bump.client.complete; ++i) {
+    (void)bump.client.pump();  // the last time, its Finished
+    if (bump.client.complete) break;
+    bump.lab.settle();
+    bump.origin.at = bump.lab.origin_of(*bump.client.at);
+    if (bump.origin.at != nullptr) (void)bump.origin.pump();
+    bump.lab.settle();
+  }
+  REQUIRE(bump.client.complete);
+  bump.client.at->reset();
+  CHECK(reason_at_last(bump) == CloseReason::client_rejected_certificate);
+  CHECK(bump.lab.record_of(*bump.client.at)->detail == "closed_unused");
+  CHECK(bump.lab.counters.client_rejected_certificate == 1);
+  CHECK(bump.lab.counters.bump_handshakes == 1);
+}
+
+TEST_CASE("bump: a client that has spoken, or that resumes, refuses nothing when it leaves") {
+  for (const Leaving how : {Leaving::close_notify, Leaving::fin, Leaving::reset}) {
+    CAPTURE(static_cast<int>(how));
+    Bump bump;
+    bump.run();
+    bump.talk();
+    const tls::OriginSession session = bump.client_engine->take_session();
+    REQUIRE(bool(session));
+    leave(bump, how);
+    const CloseReason expected = how == Leaving::reset ? CloseReason::client_reset : CloseReason::finished;
+    CHECK(reason_at_last(bump) == expected);
+    bump.begin("www.example.test", &session);
+    bump.run();
+    REQUIRE(bump.client.engine->agreed().resumed);
+    leave(bump, how);
+    CHECK(reason_at_last(bump) == expected);
+    CHECK(bump.lab.counters.client_rejected_certificate == 0);
+  }
+}
+
+TEST_CASE("bump: alerts behind the handshake that do not speak of certificates are failures of TLS") {
+  Bump bump;
+  bump.run();
+  const Bytes nonsense = {23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+  bump.client.in = nonsense;  // it answers bad_record_mac
+  bump.run();
+  bump.client.at->close();
+  CHECK(reason_at_last(bump) == CloseReason::client_tls_failed);
+  CHECK(bump.lab.record_of(*bump.client.at)->detail == "bad_record_mac");
+  CHECK(bump.lab.counters.client_rejected_certificate == 0);
+}
+
+TEST_CASE("some alerts are about our certificate, the others are not (S14)") {
+  std::vector<std::string_view> refusals;
+  for (int alert = 0; alert < 256; ++alert)
+    if (flow::refuses_certificate({tls::Fault::peer_alert, static_cast<uint8_t>(alert), 0}))
+      refusals.emplace_back(tls::alert_name(static_cast<uint8_t>(alert)));
+  CHECK(refusals == std::vector<std::string_view>{"bad_certificate", "unsupported_certificate",
+                                                  "certificate_revoked", "certificate_expired",
+                                                  "certificate_unknown", "unknown_ca"});
+  CHECK(!flow::refuses_certificate({tls::Fault::bad_message, 48, 0}));
 }
 
 TEST_CASE("bump: a response until close is whole with close_notify and cut off without") {
