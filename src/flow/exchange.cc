@@ -32,7 +32,7 @@ View view_of(Session& session) {
 Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain) {
   at.session.active_us = at.world.kernel.now_us();
   const bool up = from.side() == Side::client;
-  if (up) at.state.client_has_spoken = true;
+  (up ? at.state.client_has_spoken : at.state.origin_has_spoken) = true;
   if (at.state.mode == Exchange::Mode::raw)
     return (up ? at.pair.origin : at.pair.client).write(plain) ? Next::go : out_of_memory(at.session);
   if (!up) return read_responses(at, plain);

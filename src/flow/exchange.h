@@ -99,6 +99,7 @@ struct Exchange {
   bool undecided = false;       // `held` waits to know whether an upgrade is granted
   bool close_after_response = false;
   bool client_has_spoken = false;
+  bool origin_has_spoken = false;
   bool kept_alive = false;
   uint64_t begun_us = 0;
   record::CloseReason reason = record::CloseReason::finished;

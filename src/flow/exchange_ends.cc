@@ -99,12 +99,12 @@ Next cut_off(const View& at, CloseReason reason) {
 
 namespace {
 
-/// S14: the client looks at the certificate, and leaves. Not one that the origin leaves; and one that resumes has
-/// accepted us before.
+/// S14: the client looks at the certificate, and leaves. Not one that came for what the origin says first, or that the origin
+/// leaves; and one that resumes has accepted us before.
 bool refuses_by_leaving(const View& at) {
   const Exchange& state = at.state;
   if (at.session.bumped == nullptr || at.pair.client.engine()->agreed().resumed) return false;
-  if (state.client_has_spoken || state.client_ended || state.origin_ended || state.closing) return false;
+  if (state.client_has_spoken || state.origin_has_spoken || state.client_ended || state.origin_ended || state.closing) return false;
   return at.world.kernel.now_us() - state.begun_us < limits::refusal_ms * 1000ull;
 }
 
@@ -124,7 +124,9 @@ Next client_failed(const View& at, int sys_errno) {
 
 Next client_ended(const View& at, bool clean) {
   Exchange& state = at.state;
-  if (refuses_by_leaving(at)) return certificate_refused(at, Farewell::in_order, "closed_unused");
+  // Where nothing is inspected, a client that has nothing to say may still be there to listen.
+  const bool listens = state.mode == Exchange::Mode::raw && clean;
+  if (!listens && refuses_by_leaving(at)) return certificate_refused(at, Farewell::in_order, "closed_unused");
   state.client_ended = true;
   at.session.active_us = at.world.kernel.now_us();  // from this moment the origin has half_closed_timeout
   if (state.mode == Exchange::Mode::raw) {

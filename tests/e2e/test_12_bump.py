@@ -357,6 +357,48 @@ def test_S6_what_is_not_inspected_may_speak_anything(bump, site, visit, pki, ver
     assert daemon.requests_of(client.port) == []
 
 
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S6_not_inspected_a_client_that_ends_before_its_first_byte_hears_everything(bump, site, visit, pki, version, tls):
+    """It has nothing to say, and listens: its end is passed on, and the origin goes on as long as it likes."""
+    daemon = bump(tls_rule("not HTTP", "bump", {"host": "www.example.com"}, inspect=False))
+    said = b"".join(b"%06d the origin goes on\n" % line for line in range(20000))
+    received = []
+
+    def talk(stream, _visit):
+        received.append(stream.receive_some())  # the client's end, before a byte of ours
+        stream.send(said)
+        stream.close()
+    origin = site(version, pki.site(), talk=talk)
+    client = visit(origin, versions=tls)
+    client.finish()
+    assert client.ending() == ("end", said)
+    assert received == [b""]
+    record = daemon.record_of(client.port)
+    assert (record["action"], record["close"], record["close_side"]) == ("bump", "finished", "none")
+    assert "client_rejected_certificate" not in daemon.counters()
+
+
+@pytest.mark.parametrize("how, close", [("close", "finished"), ("FIN", "client_truncated"), ("reset", "client_reset")])
+def test_S14_not_inspected_a_client_that_reads_a_banner_and_goes_refuses_nothing(bump, site, visit, pki, version, how, close):
+    daemon = bump(tls_rule("not HTTP", "bump", {"host": "www.example.com"}, inspect=False))
+
+    def talk(stream, _visit):
+        stream.send(b"220 hello\r\n")
+        stream.stream.ending()
+        stream.close()
+    client = visit(site(version, pki.site(), talk=talk))
+    assert client.receive_some() == b"220 hello\r\n"
+    if how == "close":
+        client.finish()
+        assert client.ending() == ("end", b"")
+    elif how == "FIN":
+        client.peer.finish()
+    else:
+        client.peer.reset()
+    assert daemon.record_of(client.port)["close"] == close
+    assert "client_rejected_certificate" not in daemon.counters()
+
+
 # --- resumption -----------------------------------------------------------------------------------------------------
 
 

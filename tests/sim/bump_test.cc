@@ -565,6 +565,59 @@ TEST_CASE("bump: alerts behind the handshake that do not speak of certificates a
   CHECK(bump.lab.counters.client_rejected_certificate == 0);
 }
 
+TEST_CASE("bump: inspect = false, a client that only listens is no refusal, however it leaves and however soon") {
+  for (const Leaving how : {Leaving::close_notify, Leaving::fin, Leaving::reset}) {
+    CAPTURE(static_cast<int>(how));
+    Bump bump("raw.test");
+    bump.run();
+    bump.origin.write("220 hello\r\n");
+    bump.run();
+    CHECK(bump.client.said() == "220 hello\r\n");
+    leave(bump, how);
+    if (how == Leaving::close_notify) {
+      bump.run();
+      CHECK(bump.origin.closed);
+      CHECK(bump.origin.engine->close_notify(bump.origin.out) == Status::ok);
+    }
+    const CloseReason expected = how == Leaving::close_notify ? CloseReason::finished
+                                 : how == Leaving::fin        ? CloseReason::client_truncated
+                                                              : CloseReason::client_reset;
+    CHECK(reason_at_last(bump) == expected);
+    CHECK(bump.lab.counters.client_rejected_certificate == 0);
+  }
+}
+
+TEST_CASE("bump: inspect = false, a client that half-closes before a byte gets all that the origin says") {
+  Bump bump("raw.test");
+  bump.run();
+  CHECK(bump.client.engine->close_notify(bump.client.out) == Status::ok);
+  bump.run();
+  CHECK(bump.origin.closed);
+  for (const char* line : {"220 hello\r\n", "221 and good bye\r\n"}) {
+    bump.lab.pass_ms(limits::refusal_ms / 2);
+    bump.origin.write(line);
+    bump.run();
+  }
+  CHECK(bump.origin.engine->close_notify(bump.origin.out) == Status::ok);
+  bump.run();
+  CHECK(bump.client.said() == "220 hello\r\n221 and good bye\r\n");
+  CHECK(bump.client.closed);
+  bump.client.at->close();
+  CHECK(reason_at_last(bump) == CloseReason::finished);
+  CHECK(bump.lab.counters.client_rejected_certificate == 0);
+}
+
+TEST_CASE("bump: inspect = false, a client that leaves before anybody has said a word refuses our certificate") {
+  for (const Leaving how : {Leaving::fin, Leaving::reset}) {
+    CAPTURE(static_cast<int>(how));
+    Bump bump("raw.test");
+    bump.run();
+    leave(bump, how);
+    CHECK(reason_at_last(bump) == CloseReason::client_rejected_certificate);
+    CHECK(bump.lab.counters.client_rejected_certificate == 1);
+  }
+}
+
 TEST_CASE("some alerts are about our certificate, the others are not (S14)") {
   std::vector<std::string_view> refusals;
   for (int alert = 0; alert < 256; ++alert)
