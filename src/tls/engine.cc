@@ -469,8 +469,10 @@ Result<OriginEngine> OriginEngine::create(const OriginContext& context, const Of
 #endif
   std::string protocols;
   for (const auto& protocol : offer.alpn) protocols.append(protocols.empty() ? "" : ",").append(protocol);
+  // An origin need not choose any of them. But one that goes on with another would be spoken to in a language that it has
+  // not chosen.
   if (!protocols.empty() && wolfSSL_UseALPN(ssl, protocols.data(), static_cast<word32>(protocols.size()),
-                                            WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS)
+                                            WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
     return fail(ErrorCode::invalid, Side::gateway);
 #if defined(HAVE_CERTIFICATE_STATUS_REQUEST)
   // Not in the context, where it would cost no memory: under TLS 1.3 wolfSSL 5.9 then takes the answer for

@@ -214,12 +214,28 @@ def client_context(ca=None, *, alpn=None, versions=None, identity=None, curve=No
     return context
 
 
-def origin_context(identity, *, alpn=None, versions=None, client_ca=None, curve=None, seclevel=None):
+def insist_on(context, protocol):
+    """The origin chooses that protocol whatever the client has offered, which only a callback of OpenSSL's can bring about."""
+    name = ctypes.create_string_buffer(protocol, len(protocol))
+
+    def select(_ssl, out, out_size, _offered, _offered_size, _argument):
+        out[0], out_size[0] = ctypes.addressof(name), len(protocol)
+        return 0  # SSL_TLSEXT_ERR_OK
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_ubyte),
+                            ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p)
+    context.insists = kind(select), name  # they live as long as it does
+    ssl_ctx = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+    ctypes.CDLL("libssl.so.3").SSL_CTX_set_alpn_select_cb(ssl_ctx, context.insists[0], None)
+
+
+def origin_context(identity, *, alpn=None, versions=None, client_ca=None, curve=None, seclevel=None, insists_on=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(f"ALL:@SECLEVEL={0 if seclevel is None else seclevel}")
     context.load_cert_chain(identity.chain, identity.key)
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    if insists_on:
+        insist_on(context, insists_on)
     if versions:
         context.minimum_version, context.maximum_version = versions
     if client_ca is not None:

@@ -207,6 +207,41 @@ def test_S6_a_client_that_wants_http2_only(bump, site, visit, pki, version, unsu
         assert daemon.record_of(client.port)["detail"] == "alpn"
 
 
+@pytest.mark.parametrize("unsupported", ["tunnel", "terminate"])
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S6_an_origin_of_http2_only(bump, visit, pki, s_server, version, tls, unsupported):
+    """It refuses http/1.1, the one protocol that we offer; the client may speak h2 with it by itself."""
+    daemon = bump(tls={"unsupported": unsupported})
+    origin = s_server(version, pki.site(), "-alpn", "h2")
+    client = visit(origin, ca=pki.root.certificate, alpn=["h2", "http/1.1"], versions=(tls, tls), handshake=False)
+    assert_left_for_its_protocol(daemon, client, pki, unsupported, "no_application_protocol")
+
+
+@pytest.mark.parametrize("unsupported", ["tunnel", "terminate"])
+@pytest.mark.parametrize("tls", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
+def test_S6_an_origin_that_chooses_a_protocol_that_it_was_not_offered(bump, site, visit, pki, version, tls, unsupported):
+    """Whoever went on would speak HTTP/1.1 to it, which it has not chosen."""
+    daemon = bump(tls={"unsupported": unsupported})
+    origin = site(version, pki.site(), insists_on=b"h2", versions=(tls, tls))
+    client = visit(origin, ca=pki.root.certificate, alpn=["h2", "http/1.1"], versions=(tls, tls), handshake=False)
+    assert_left_for_its_protocol(daemon, client, pki, unsupported, "bad_message")
+    assert origin.visit(0).hello.alpn == ["http/1.1"]
+
+
+def assert_left_for_its_protocol(daemon, client, pki, unsupported, reason):
+    if unsupported == "tunnel":
+        client.handshake()
+        assert (client.tls.selected_alpn_protocol(), client.certificate()) == ("h2", pki.site().der)
+        client.close()
+        assert_tunnelled(daemon, client, reason)
+    else:
+        with pytest.raises(ConnectionResetError):
+            client.handshake()
+        record = daemon.record_of(client.port)
+        assert (record["close"], record["close_side"], record["detail"]) == ("origin_tls_failed", "origin", reason)
+    assert "client_rejected_certificate" not in daemon.counters()
+
+
 def test_S6_without_any_verdict_the_client_hears_of_a_dead_origin(bump, connect, version):
     """Refused at connect: nothing of TLS has begun."""
     daemon = bump()
