@@ -312,6 +312,20 @@ def test_S15_a_fragmented_hello_is_bumped(bump, site, connect, pki, version, how
     assert (record["action"], record["ja4"]) == ("bump", hello.ja4(sent[0]))
 
 
+@pytest.mark.parametrize("size", [20 * 1024, 60 * 1024])
+def test_S15_a_hello_larger_than_a_record_is_bumped(bump, site, connect, pki, version, size):
+    """In full records, and in small ones: our ServerHello answers it."""
+    bump()
+    origin = site(version, pki.site())
+    message = hello.message("www.example.com", key_shares={X25519: b"\x09" + bytes(31)}, padding=size)
+    assert len(message) > size
+    for fragment in (16384, 1000):
+        peer = connect(version, origin.address)
+        peer.send(hello.records(message, fragment))
+        assert server_key_share(peer) == X25519
+    assert origin.visit(1).hello.sni == "www.example.com"
+
+
 # --- ALPN -----------------------------------------------------------------------------------------------------------
 
 
