@@ -9,7 +9,6 @@
 #include "flow/refusal.h"
 #include "flow/road.h"
 #include "flow/session.h"
-#include "http/headers.h"
 #include "rules/policy.h"
 #include "tls/early_data.h"
 
@@ -186,20 +185,6 @@ FirstBytes first_bytes_of(const Session& session) {
   return too_large ? FirstBytes::too_large : FirstBytes::malformed;
 }
 
-/// Which of two verdicts lets through less.
-int strictness(Action action) {
-  switch (action) {
-    case Action::peek: return 0;
-    case Action::tunnel: return 1;
-    case Action::tunnel_sni: return 2;
-    case Action::bump: return 3;
-    case Action::redirect: return 4;
-    case Action::terminate: return 5;
-    case Action::block: return 6;
-  }
-  return 6;
-}
-
 /// S4: with a well-formed ClientHello.
 Next at_hello(Session& session) {
   rules::Facts facts = connect_facts(session);
@@ -213,15 +198,8 @@ Next at_hello(Session& session) {
   keep_for_log(session);
   session.seen->ja4 = hello::ja4(hello, session.world->sha256);
   facts.ja4 = {session.seen->ja4.data(), session.seen->ja4.size()};
-  session.decision = session.ruling->judge.hello(facts);
-  if (const Asked* asked = session.asked.get(); asked != nullptr && !http::same_name(hello.sni, asked->host)) {
-    // S4: both names are judged, and the stricter verdict wins.
-    facts.host = asked->host;
-    const rules::Decision decision = session.ruling->judge.hello(facts);
-    const auto listed = session.decision.threat;
-    if (hello.sni.empty() || strictness(decision.action) > strictness(session.decision.action)) session.decision = decision;
-    if (!session.decision.threat && !hello.sni.empty()) session.decision.threat = listed ? listed : decision.threat;
-  }
+  const Asked* const asked = session.asked.get();
+  session.decision = judge_hello(session.ruling->judge, facts, asked != nullptr ? std::string_view(asked->host) : std::string_view());
   const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();
   if (has_https_page(session)) return take_road(session, Step::bump);

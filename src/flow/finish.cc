@@ -100,7 +100,8 @@ void log(Session& session) {
     const std::string_view names = seen->names;
     record.sni = names.substr(0, seen->sni_bytes);
     record.alpn = names.substr(seen->sni_bytes);
-    if (!record.sni.empty()) record.host = record.sni;
+    // Of an explicit client both names are judged (S4), and both are logged.
+    if (!record.sni.empty() && session.asked == nullptr) record.host = record.sni;
     record.tls_version = version_name(seen->version_max);
     record.ja4 = {seen->ja4.data(), seen->ja4.size()};
     record.ech = seen->ech;

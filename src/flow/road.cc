@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "flow/refusal.h"
+#include "http/headers.h"
 
 namespace sluice::flow {
 namespace {
@@ -26,6 +27,20 @@ Road without_hello(const config::Tls& tls, const rules::Decision& decision, Firs
   SLUICE_CHECK(false);
 }
 
+/// Which of two verdicts lets through less.
+int strictness(Action action) {
+  switch (action) {
+    case Action::peek: return 0;
+    case Action::tunnel: return 1;
+    case Action::tunnel_sni: return 2;
+    case Action::bump: return 3;
+    case Action::redirect: return 4;
+    case Action::terminate: return 5;
+    case Action::block: return 6;
+  }
+  return 6;
+}
+
 }  // namespace
 
 Road road_at_hello(const config::Tls& tls, const rules::Decision& decision, FirstBytes first_bytes) {
@@ -47,6 +62,17 @@ Road road_at_hello(const config::Tls& tls, const rules::Decision& decision, Firs
     case Action::peek: break;
   }
   SLUICE_CHECK(false);  // Judge::hello never answers peek
+}
+
+rules::Decision judge_hello(rules::Judge& judge, rules::Facts facts, std::string_view asked_host) {
+  const rules::Decision by_sni = judge.hello(facts);
+  if (asked_host.empty() || http::same_name(facts.host, asked_host)) return by_sni;
+  const bool has_sni = !facts.host.empty();
+  facts.host = asked_host;
+  const rules::Decision by_asked = judge.hello(facts);
+  rules::Decision decision = !has_sni || strictness(by_asked.action) > strictness(by_sni.action) ? by_asked : by_sni;
+  if (!decision.threat && has_sni) decision.threat = by_sni.threat ? by_sni.threat : by_asked.threat;
+  return decision;
 }
 
 }  // namespace sluice::flow

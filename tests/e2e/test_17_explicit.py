@@ -298,6 +298,7 @@ def test_S4_another_SNI_than_the_CONNECT_name_the_stricter_verdict_wins(proxy, c
         asked.tls(pki.root.certificate, "secret.example")
     record = daemon.record_of(asked.port)
     assert (record["close"], record["access_rule"], record["sni"]) == ("rule_block", "forbidden", "secret.example")
+    assert record["host"] == "www.example.com"
     # The other way round the CONNECT itself is forbidden.
     asked = client(version).ask("secret.example:443")
     assert asked.answer() is None

@@ -64,6 +64,19 @@ TEST_CASE("CONNECT by name: 200 first, then the ClientHello goes to the first ad
   CHECK(lab.record_of(client)->host == "www.example.com");
 }
 
+TEST_CASE("S4: the record has the name in the CONNECT and the other one in the SNI") {
+  Lab lab;
+  lab.names["www.example.com"] = {address("203.0.113.7")};
+  Connection& client = client_with(lab, connect_request("www.example.com:443"));
+  client.send(client_hello("front.example"));
+  lab.settle();
+  client.finish();
+  lab.explicit_origins[endpoint("203.0.113.7:443")]->finish();
+  lab.settle();
+  CHECK(lab.record_of(client)->host == "www.example.com");
+  CHECK(lab.record_of(client)->sni == "front.example");
+}
+
 TEST_CASE("CONNECT: every cut of request and hello gives the same") {
   const Bytes hello = client_hello("www.example.com");
   Bytes all = text(connect_request("www.example.com:443"));

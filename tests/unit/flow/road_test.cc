@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "unit/config/loading.h"
+
 using namespace sluice;
 using flow::FirstBytes;
 using record::CloseReason;
@@ -113,4 +115,30 @@ TEST_CASE("what [tls] makes of the rules' verdict at the hello event") {
     CHECK(road.action == row.expected);
     CHECK(road.close == row.close);
   }
+}
+
+TEST_CASE(
+    "S4: of the CONNECT's name and the SNI the stricter verdict wins; without SNI the CONNECT's name is the "
+    "host") {
+  rules::Judge judge(sluice::testing::policy_of(
+      "[[tls.rules]]\nwhen = { host = \"direct.example\" }\naction = \"tunnel\"\n"
+      "[[tls.rules]]\nwhen = { host = \"closed.example\" }\naction = \"terminate\"\n"
+      "[[access.rules]]\nwhen = { host = \"blocked.example\" }\n"));
+  const auto verdict = [&](const char* sni, const char* asked) {
+    rules::Facts facts;
+    facts.host_known = facts.hello_known = rules::Known::yes;
+    facts.host = sni;
+    facts.sni_present = *sni != '\0';
+    return std::string(rules::to_string(flow::judge_hello(judge, facts, asked).action));
+  };
+  CHECK(verdict("direct.example", "") == "tunnel");
+  CHECK(verdict("direct.example", "DIRECT.example") == "tunnel");
+  CHECK(verdict("direct.example", "other.example") == "tunnel-sni");
+  CHECK(verdict("other.example", "direct.example") == "tunnel-sni");
+  CHECK(verdict("closed.example", "direct.example") == "terminate");
+  CHECK(verdict("closed.example", "blocked.example") == "block");
+  CHECK(verdict("blocked.example", "closed.example") == "block");
+  CHECK(verdict("", "direct.example") == "tunnel");
+  CHECK(verdict("", "closed.example") == "terminate");
+  CHECK(verdict("", "") == "tunnel-sni");
 }
