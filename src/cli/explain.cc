@@ -72,9 +72,7 @@ std::optional<Connection> described(const ExplainOptions& options, std::string& 
   }
   std::sort(hello.versions.rbegin(), hello.versions.rend());
   if (options.sni) {
-    hello.sni = *options.sni;
-    std::transform(hello.sni.begin(), hello.sni.end(), hello.sni.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    hello.sni = lower_case(*options.sni);
     if (hello.sni.ends_with('.')) hello.sni.pop_back();
     hello.has_sni = !hello.sni.empty();
     if (!hello.has_sni || hello.sni.size() > limits::host_bytes_max)
@@ -122,9 +120,7 @@ std::optional<Request> described_request(const ExplainOptions& options, std::str
   request.user = options.user;
   request.user_agent = options.user_agent;
   request.is_upload = options.is_upload;
-  request.mime = options.mime;
-  std::transform(request.mime.begin(), request.mime.end(), request.mime.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  request.mime = lower_case(options.mime);
   request.file_name = options.file_name;
   if (!options.size.empty()) {
     request.size = config::parse_size_bytes(options.size);
@@ -138,6 +134,13 @@ std::optional<Request> described_request(const ExplainOptions& options, std::str
   if (!read_hash(options.md5, request.md5)) return failed("--md5: 32 hexadecimal digits are wanted");
   if (!read_hash(options.sha256, request.sha256)) return failed("--sha256: 64 hexadecimal digits are wanted");
   return request;
+}
+
+/// Where plain HTTP is expected, a client that is not said to speak TLS speaks that.
+Connection expected_by(const config::Config& config, const ExplainOptions& options, Connection connection) {
+  const bool is_tls = options.sni || options.ech || !options.ja4.empty() || !options.alpn.empty();
+  if (is_http_port(config, connection.destination) && !is_tls) connection.first_bytes = PlainHttp{};
+  return connection;
 }
 
 int64_t now_us() {
@@ -158,6 +161,7 @@ Seen seen_of(const Beginning& beginning, const std::string& interface,
     seen.connection.first_bytes = *hello;
   } else if (const auto* const malformed = std::get_if<hello::Malformed>(&beginning.first_bytes)) {
     seen.connection.first_bytes = *malformed;
+    if (beginning.is_http) seen.connection.first_bytes = PlainHttp{};
     seen.note = hello::is_tls_like(*malformed) ? "malformed ClientHello" : "not TLS";
   } else {
     seen.note = text_of(std::get<Incomplete>(beginning.first_bytes));
@@ -196,7 +200,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
   if (!log) return complain(exit_problem, options.log_file + ": cannot be opened");
   int code = exit_ok;
   size_t number = 0;
-  // Requests wait for the line of their connection, which comes later and has the destination.
+  // Requests wait for the line of their connection, which comes later and has the destination and the user.
   std::map<uint64_t, std::vector<LoggedRequest>> waiting;
   size_t waiting_count = 0;
   std::string line;
@@ -217,7 +221,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
         ++waiting_count;
         waiting[logged->connection].push_back(std::move(*logged));
       } else {
-        report.add(*logged);  // without its destination
+        report.add(*logged);  // without what its connection would tell
       }
       continue;
     }
@@ -286,9 +290,9 @@ int explain(const ExplainOptions& options) {
     return exit_ok;
   }
   if (one) {
-    fmt::print("{}", explain_one(*config, *one));
+    fmt::print("{}", explain_one(*config, expected_by(*config, options, *one)));
     if (against)
-      fmt::print("\nagainst {}:\n{}", printable(options.against_file), explain_one(*against, *one));
+      fmt::print("\nagainst {}:\n{}", printable(options.against_file), explain_one(*against, expected_by(*against, options, *one)));
     return exit_ok;
   }
   Report report(config, against, print_line);

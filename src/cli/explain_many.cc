@@ -15,10 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string shown_action(const Verdict& verdict) {
-  return verdict.action == rules::Action::peek ? "?" : rules::to_string(verdict.action);
-}
-
 std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
 
 /// "2026-11-21 18:00:00.123", local time like the schedules.
@@ -31,7 +27,10 @@ std::string shown_time(int64_t time_us) {
 }
 
 /// Whether the gateway saw bytes that are no ClientHello, or none at all.
-FirstBytes first_bytes_without_hello(std::string_view close, std::string_view detail) {
+FirstBytes first_bytes_without_hello(std::string_view action, std::string_view close,
+                                     std::string_view detail) {
+  if (action == "allow") return PlainHttp{};  // of a connection it is said of nothing else
+  if (close == "non_http") return NotHttp{};
   if (close == "hello_timeout") return Silence{};
   if (close == "request_refused" || close == "response_refused") return Unseen{};  // the detail is HTTP's
   constexpr std::pair<std::string_view, hello::Malformed> rows[] = {
@@ -42,6 +41,12 @@ FirstBytes first_bytes_without_hello(std::string_view close, std::string_view de
   for (const auto& [name, reason] : rows)
     if (name == detail) return reason;
   return Unseen{};
+}
+
+/// What an explicit client asked for. A line without an action is of one that was not judged; requests in
+/// clear end in "allow".
+Asked asked_of(std::string host, std::string user, bool has_hello, std::string_view action) {
+  return {std::move(host), std::move(user), has_hello || (!action.empty() && action != "allow")};
 }
 
 }  // namespace
@@ -104,9 +109,15 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
   seen.connection.now = local_time(*time_us);
   seen.connection.ja4 = text("ja4");
   const auto ech = parsed.find("ech");
-  if (ech == parsed.end() || !ech->is_boolean()) {  // the key is there whenever a hello was read
-    seen.connection.first_bytes = first_bytes_without_hello(text("close"), text("detail"));
-    if (std::holds_alternative<Unseen>(seen.connection.first_bytes)) seen.note = "no ClientHello in the log";
+  const bool has_hello =
+      ech != parsed.end() && ech->is_boolean();  // the key is there whenever a hello was read
+  if (text("mode") == "explicit")
+    seen.connection.asked = asked_of(lower_case(text("host")), text("user"), has_hello, text("action"));
+  if (!has_hello) {
+    seen.connection.first_bytes = first_bytes_without_hello(text("action"), text("close"), text("detail"));
+    if (std::holds_alternative<Unseen>(seen.connection.first_bytes) ||
+        std::holds_alternative<NotHttp>(seen.connection.first_bytes))
+      seen.note = "no ClientHello in the log";
     return seen;
   }
   hello::ClientHello hello;
@@ -132,15 +143,18 @@ Report::Report(std::shared_ptr<const config::Config> config, std::shared_ptr<con
 
 void Report::add(const Seen& seen) {
   ++connections_;
-  const Verdict verdict = verdict_of(now_.judge, now_.config->tls, seen.connection);
+  const Verdict verdict = verdict_of(now_.judge, *now_.config, seen.connection);
   std::string action = shown_action(verdict);
   std::string by = verdict.by;
   ++by_action_[action];
   if (against_) {
-    const Verdict other = verdict_of(against_->judge, against_->config->tls, seen.connection);
-    if (other.action == verdict.action) return;
+    const Verdict other = verdict_of(against_->judge, *against_->config, seen.connection);
+    const std::string other_action = shown_action(other);
+    const bool is_told = action != "?" && other_action != "?";
+    if (!is_told) ++untold_connections_;
+    if (!is_told || other_action == action) return;
     ++changes_;
-    action += "->" + shown_action(other);
+    action += "->" + other_action;
     by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
   }
   const auto* const hello = std::get_if<hello::ClientHello>(&seen.connection.first_bytes);
@@ -161,8 +175,9 @@ void Report::add(const LoggedRequest& logged) {
   ++by_action_[action];
   if (against_) {
     const RequestVerdict other = verdict_of(against_->judge, logged.request);
-    if (other.action == "?" || verdict.action == "?") ++untold_;
-    if (other.action == verdict.action || other.action == "?" || verdict.action == "?") return;
+    const bool is_told = other.action != "?" && verdict.action != "?";
+    if (!is_told) ++untold_requests_;
+    if (!is_told || other.action == verdict.action) return;
     ++changes_;
     action += "->" + other.action;
     by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
@@ -176,9 +191,14 @@ void Report::add(const LoggedRequest& logged) {
 std::string Report::summary() const {
   std::string all = counted(connections_, "connection");
   if (requests_ > 0) all += " and " + counted(requests_, "request");
-  if (against_)
+  if (against_) {
+    std::string untold;
+    if (untold_connections_ > 0) untold = counted(untold_connections_, "connection");
+    if (untold_requests_ > 0)
+      untold += (untold.empty() ? "" : " and ") + counted(untold_requests_, "request");
     return fmt::format("{} of {} would change", changes_, all) +
-           (untold_ > 0 ? fmt::format("; of {} it cannot be told from the log", counted(untold_, "request")) : "");
+           (untold.empty() ? "" : fmt::format(" (of {} it cannot be told)", untold));
+  }
   std::string text = all;
   const char* separator = ": ";
   for (const auto& [action, count] : by_action_) {

@@ -28,7 +28,7 @@ struct Seen {
 /// DATE TIME CLIENT DESTINATION ACTION SNI JA4 BY [(NOTE)]. An absent SNI or JA4 is "-", an action that
 /// cannot be told
 /// "?". With a second configuration: ACTION->ACTION and BY -> BY, for connections of which it changes the
-/// action.
+/// action, as far as both can be told.
 class Report {
  public:
   using Print = std::function<void(std::string_view line)>;
@@ -40,7 +40,8 @@ class Report {
   void add(const Seen& seen);
   /// A request of the log; its line: DATE TIME CLIENT METHOD URL ACTION BY.
   void add(const LoggedRequest& logged);
-  /// "12 connections: 9 tunnel-sni, 3 terminate" or "2 of 12 connections would change".
+  /// "12 connections: 9 tunnel-sni, 3 terminate" or "2 of 12 connections would change (of 1 connection it
+  /// cannot be told)".
   [[nodiscard]] std::string summary() const;
 
  private:
@@ -56,7 +57,8 @@ class Report {
   size_t connections_ = 0;
   size_t requests_ = 0;
   size_t changes_ = 0;
-  size_t untold_ = 0;  // requests that hang on what no log has
+  size_t untold_connections_ = 0;  // what they hang on is not in the log or the capture
+  size_t untold_requests_ = 0;
   std::map<std::string, size_t> by_action_;
 };
 

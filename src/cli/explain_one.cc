@@ -59,7 +59,20 @@ std::string hello_title(const Connection& connection, std::string_view ja4) {
   return title;
 }
 
+/// A port of gateway.http_ports, to which no TLS rule applies.
+std::string shown_http(const config::Config& config, const Connection& connection, const Verdict& verdict,
+                       const std::string& title) {
+  const rules::Explanation explanation =
+      rules::explain_http_connect(*config.policy, connect_facts(connection));
+  std::string text = title + "\n" + shown_stages(explanation) + shown_table("tls", explanation.tls);
+  if (verdict.at_connect.action == rules::Action::peek)
+    text += verdict.passes_http ? "  -> its requests are read\n" : "  -> the client does not speak HTTP\n";
+  return text;
+}
+
 std::string shown_result(const Verdict& verdict) {
+  if (verdict.passes_http) return fmt::format("=> allow by {} (--url)\n", printable(verdict.by));
+  if (shown_action(verdict) == "?") return "=> cannot be told\n";
   const char* const effect =
       verdict.closes ? "closed, nothing is sent to the origin" : "passed through, nothing inside is scanned";
   return fmt::format("=> {} by {}: {}\n", rules::to_string(verdict.action), printable(verdict.by), effect);
@@ -84,11 +97,13 @@ std::string explain_one(const config::Config& config, const Connection& connecti
   const std::string title = fmt::format("connect event: {}{} to {}", connection.client.address.to_string(),
                                         where, connection.destination.to_string());
   const rules::Policy& policy = *config.policy;
+  rules::Judge judge(config.policy);
+  const Verdict verdict = verdict_of(judge, config, connection);
+  if (is_http_port(config, connection.destination))
+    return shown_http(config, connection, verdict, title) + shown_result(verdict);
   std::string text =
       shown_event(rules::explain(policy, connect_facts(connection), rules::Event::connect), title.c_str());
 
-  rules::Judge judge(config.policy);
-  const Verdict verdict = verdict_of(judge, config.tls, connection);
   if (verdict.at_connect.action == rules::Action::peek) {
     text += "  -> the ClientHello is read\n";
     const std::string ja4 = fingerprint_of(connection);

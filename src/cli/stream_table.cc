@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "http/reader.h"
 
 namespace sluice::cli {
 namespace {
@@ -147,7 +148,8 @@ void StreamTable::read_hello(Stream& stream) {
 void StreamTable::tell(Stream& stream,
                        std::variant<hello::ClientHello, hello::Malformed, Incomplete> first_bytes) {
   stream.is_told = true;
-  found_({stream.time_us, stream.key.client, stream.key.destination, std::move(first_bytes)});
+  const bool is_http = http::recognise(stream.bytes) == http::Protocol::http_1;
+  found_({stream.time_us, stream.key.client, stream.key.destination, std::move(first_bytes), is_http});
   bytes_kept_ -= stream.bytes.size();
   for (const auto& [offset, bytes] : stream.ahead) bytes_kept_ -= bytes.size() + segment_overhead_bytes;
   stream.bytes = {};

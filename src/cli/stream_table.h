@@ -37,6 +37,7 @@ struct Beginning {
   Endpoint client;
   Endpoint destination;
   std::variant<hello::ClientHello, hello::Malformed, Incomplete> first_bytes;
+  bool is_http = false;  // a request in clear, as far as its first segments show
 };
 
 class StreamTable {

@@ -1,5 +1,7 @@
 #include "cli/text.h"
 
+#include <algorithm>
+
 namespace sluice::cli {
 
 std::string counted(size_t count, std::string_view what) {
@@ -12,6 +14,12 @@ std::string counted(size_t count, std::string_view what) {
   text += ' ';
   text += what;
   if (count != 1) text += 's';
+  return text;
+}
+
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return text;
 }
 

@@ -1,5 +1,5 @@
-// What the gateway would do with one connection: the Judge's decisions at both events, and what [tls] makes
-// of them (flow/road.h). The same steps as flow/decide, without the connection.
+// What the gateway would do with one connection: the Judge's decisions at both events, and what [tls] and [http]
+// make of them (flow/road.h). The same steps as flow/decide, without the connection.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,19 @@ namespace sluice::cli {
 struct Silence {};
 /// What it says is not known here: only what the connect event decides can be told.
 struct Unseen {};
-using FirstBytes = std::variant<Unseen, Silence, hello::Malformed, hello::ClientHello>;
+/// HTTP in clear: what belongs to a port of gateway.http_ports, and is not TLS on any other.
+struct PlainHttp {};
+/// Not HTTP, and more is not known.
+struct NotHttp {};
+using FirstBytes = std::variant<Unseen, Silence, PlainHttp, NotHttp, hello::Malformed, hello::ClientHello>;
+
+/// What a client that is configured for a proxy has asked for, as far as a log tells: never its User-Agent.
+struct Asked {
+  std::string host;  // as flow/asked.h has it
+  std::string user;  // empty: nobody was asked
+  /// False: whether it was a CONNECT cannot be told, or it was none; then no connect event was judged.
+  bool is_connect = true;
+};
 
 struct Connection {
   Endpoint client;
@@ -29,15 +41,22 @@ struct Connection {
   rules::LocalTime now;
   FirstBytes first_bytes;
   std::string ja4;  // empty: computed from a ClientHello that has cipher suites
+  std::optional<Asked> asked;  // absent: transparent mode
 };
 
 struct Verdict {
   rules::Decision at_connect;
   rules::Decision at_hello;                    // when at_connect is peek and the first bytes are known
-  rules::Action action = rules::Action::peek;  // peek: cannot be told, because the first bytes are unseen
+  rules::Action action = rules::Action::peek;  // peek: cannot be told, unless `passes_http`
+  bool passes_http = false;                    // plain HTTP: each request is judged for itself
   bool closes = false;                         // the connection is closed and nothing is sent to the origin
   std::string by;  // `tls rule "Banks"`, `tls.default_action`, `tls.require_sni` …
 };
+/// As in the log; "allow" of plain HTTP that passes, "?" of what cannot be told.
+[[nodiscard]] std::string shown_action(const Verdict& verdict);
+
+/// Whether what goes there is taken for plain HTTP.
+[[nodiscard]] bool is_http_port(const config::Config& config, const Endpoint& destination);
 
 /// The facts of an event. They view into `connection` and `ja4`.
 [[nodiscard]] rules::Facts connect_facts(const Connection& connection);
@@ -45,7 +64,7 @@ struct Verdict {
 /// The fingerprint that the rules see; empty without a ClientHello.
 [[nodiscard]] std::string fingerprint_of(const Connection& connection);
 
-[[nodiscard]] Verdict verdict_of(rules::Judge& judge, const config::Tls& tls, const Connection& connection);
+[[nodiscard]] Verdict verdict_of(rules::Judge& judge, const config::Config& config, const Connection& connection);
 
 /// A wall-clock time in the time zone of this process (TZ).
 [[nodiscard]] rules::LocalTime local_time(int64_t time_us);

@@ -398,4 +398,16 @@ Explanation explain(const Policy& policy, const Facts& known, Event event, bool 
   return explanation;
 }
 
+Explanation explain_http_connect(const Policy& policy, const Facts& known) {
+  Evaluator evaluator(policy);
+  Explanation explanation;
+  Facts facts = known;
+  facts.event = Event::connect;
+  explanation.decision = decide_http_connect(policy, evaluator, facts, false);
+  explain_stages(policy, RuleExplainer(policy, evaluator, facts, false), explanation);
+  if (explanation.protection.read) explain_links(policy, evaluator, facts, explanation);
+  explanation.tls.why_not_read = "this port carries plain HTTP";
+  return explanation;
+}
+
 }  // namespace sluice::rules

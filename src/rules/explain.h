@@ -48,5 +48,7 @@ struct Explanation {
 
 /// `event` counts, whatever `facts.event` says. `last`: of a request or response, nothing more will become known.
 [[nodiscard]] Explanation explain(const Policy& policy, const Facts& facts, Event event, bool last = true);
+/// The connect event of plain HTTP, as Judge::http_connect reads it: no TLS rule applies.
+[[nodiscard]] Explanation explain_http_connect(const Policy& policy, const Facts& facts);
 
 }  // namespace sluice::rules

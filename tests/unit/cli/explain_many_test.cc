@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "record/format.h"
@@ -64,6 +65,41 @@ TEST_CASE("a line that we logged tells again what the rules need") {
   CHECK(hello->versions == std::vector<uint16_t>{0x0304});
   CHECK(hello->has_ech);
   CHECK(!std::get<hello::ClientHello>(seen_of(record_to("")).connection.first_bytes).has_sni);
+}
+
+TEST_CASE("a line of the explicit proxy tells what was asked for, by whom, and whether it was a CONNECT") {
+  record::ConnectionRecord record = record_to("www.example.com");
+  CHECK(!seen_of(record).connection.asked);
+  record.mode = "transparent";
+  CHECK(!seen_of(record).connection.asked);
+  record.mode = "explicit";
+  record.host = "Front.example";
+  record.user = "alice";
+  const Seen seen = seen_of(record);
+  REQUIRE(seen.connection.asked);
+  CHECK(seen.connection.asked->host == "front.example");
+  CHECK(seen.connection.asked->user == "alice");
+  CHECK(seen.connection.asked->is_connect);
+  CHECK(std::get<hello::ClientHello>(seen.connection.first_bytes).sni == "www.example.com");
+  record.ech.reset();
+  record.sni = "";
+  for (const auto& [action, is_connect] :
+       {std::pair("block", true), {"tunnel", true}, {"terminate", true}, {"allow", false}, {"", false}}) {
+    record.action = action;
+    CHECK_MESSAGE(seen_of(record).connection.asked->is_connect == is_connect, action);
+  }
+  record.user = "";
+  CHECK(seen_of(record).connection.asked->user.empty());
+}
+
+TEST_CASE("a line of a port of gateway.http_ports tells whether HTTP was spoken") {
+  record::ConnectionRecord record = record_to("");
+  record.ech.reset();
+  record.action = "allow";
+  CHECK(std::holds_alternative<PlainHttp>(seen_of(record).connection.first_bytes));
+  record.action = "";
+  record.close = record::CloseReason::non_http;
+  CHECK(std::holds_alternative<NotHttp>(seen_of(record).connection.first_bytes));
 }
 
 TEST_CASE("a line without a ClientHello tells what came instead, as far as it was logged") {
@@ -149,4 +185,33 @@ TEST_CASE("a connection whose hello is not known is listed as such, and names ar
   CHECK(lines[0].ends_with(" [2001:db8::1]:443 ? - - (no ClientHello in the log)"));
   CHECK(lines[1].find(" a\\x1b[31m\\x0ab ") != std::string::npos);
   CHECK(report.summary() == "2 connections: 1 undecided, 1 tunnel-sni");
+}
+
+TEST_CASE(
+    "a second configuration changes nothing of what cannot be told by both; how many that are is said") {
+  std::vector<std::string> lines;
+  Report report(config_of(relaxed), config_of("[[access.rules]]\nname = \"none\"\n"),
+                [&](std::string_view line) { lines.emplace_back(line); });
+  record::ConnectionRecord record = record_to("");
+  report.add(seen_of(record));
+  record.ech.reset();
+  report.add(seen_of(record));
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find(" tunnel-sni->block ") != std::string::npos);
+  CHECK(report.summary() == "1 of 2 connections would change (of 1 connection it cannot be told)");
+}
+
+TEST_CASE("plain HTTP is allowed or not in a report, too") {
+  std::vector<std::string> lines;
+  Report report(config_of("[gateway]\nhttp_ports = [443]\ntls_ports = [8443]\n"),
+                config_of("[gateway]\nhttp_ports = [443]\ntls_ports = [8443]\n[[access.rules]]\nname = "
+                          "\"none\"\nwhen = { port = 443 }\n"),
+                [&](std::string_view line) { lines.emplace_back(line); });
+  record::ConnectionRecord record = record_to("");
+  record.ech.reset();
+  record.action = "allow";
+  report.add(seen_of(record));
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find(" allow->block - ") != std::string::npos);
+  CHECK(lines[0].ends_with(" plain HTTP: each request is judged for itself -> access rule \"none\""));
 }

@@ -106,7 +106,7 @@ TEST_CASE("a request's line of the log, judged by the rules and by others") {
   CHECK(has(lines[0], "10.20.0.5 GET https://www.a.example/video.mp4 allow->block access.default -> access rule \"video\""));
   CHECK(report("[[access.rules]]\nwhen = { mime = \"text/*\" }\n") == "0 of 0 connections and 1 request would change");
   CHECK(report("[[access.rules]]\nwhen = { user_agent = \"x\" }\n") ==
-        "0 of 0 connections and 1 request would change; of 1 request it cannot be told from the log");
+        "0 of 0 connections and 1 request would change (of 1 request it cannot be told)");
   CHECK(!read_request_line(R"({"type":"request"})", error));
   CHECK(error.empty());  // refused before it could be read
   CHECK(!read_request_line(R"({"type":"request","method":"GET","url":"nowhere"})", error));
