@@ -233,8 +233,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
     if (!options.interface.empty()) seen->connection.interface = options.interface;
     if (const auto found = waiting.find(seen->id); found != waiting.end()) {
       for (LoggedRequest& request : found->second) {
-        request.request.destination = seen->connection.destination;
-        if (request.request.interface.empty()) request.request.interface = seen->connection.interface;
+        join(request, seen->connection);
         report.add(request);
       }
       waiting_count -= found->second.size();

@@ -9,6 +9,7 @@
 
 #include "base/utf8.h"
 #include "cli/text.h"
+#include "rules/url_table.h"
 
 namespace sluice::cli {
 namespace {
@@ -128,6 +129,22 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
   if (const auto version = parse_tls_version(text("tls_version"))) hello.versions.assign(1, *version);
   seen.connection.first_bytes = std::move(hello);
   return seen;
+}
+
+void join(LoggedRequest& logged, const Connection& connection) {
+  Request& request = logged.request;
+  if (request.interface.empty()) request.interface = connection.interface;
+  request.user_is_hidden = false;
+  if (connection.asked) request.user = connection.asked->user;
+  // A client of the proxy may ask for one host after the other on the same connection, whose line names the
+  // last.
+  rules::UrlParts url;
+  const bool is_there = !connection.asked || request.url.starts_with("https://") ||
+                        (rules::UrlParts::split(request.url, url) && url.host == connection.asked->host &&
+                         url.port == connection.destination.port);
+  if (!is_there || (connection.asked && connection.destination.address.is_unspecified())) return;
+  request.destination = connection.destination;
+  request.destination_is_hidden = false;
 }
 
 Report::Side Report::side_of(std::shared_ptr<const config::Config> config) {

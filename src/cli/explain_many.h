@@ -24,6 +24,9 @@ struct Seen {
   std::string note;  // why there is no ClientHello, or what is special about it; may be empty
 };
 
+/// A request gets what only its connection's line tells: destination, interface, and who the user is.
+void join(LoggedRequest& logged, const Connection& connection);
+
 /// Judges connections and writes their lines, separated by single spaces:
 /// DATE TIME CLIENT DESTINATION ACTION SNI JA4 BY [(NOTE)]. An absent SNI or JA4 is "-", an action that
 /// cannot be told

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/canonical_url.h"
 #include "base/utf8.h"
@@ -10,6 +11,7 @@
 #include "cli/explain_one.h"
 #include "cli/text.h"
 #include "cli/verdict.h"
+#include "rules/evaluator.h"
 #include "rules/explain.h"
 #include "rules/policy.h"
 #include "rules/url_table.h"
@@ -56,6 +58,48 @@ bool refuses(const Decision& decision) {
   return decision.action == Action::block || decision.action == Action::redirect;
 }
 
+/// What a line of the log tells of a request's body: `bytes` of it were read.
+std::optional<Request::Sent> sent_of(std::string_view method, uint64_t bytes, bool has_response,
+                                     uint64_t status) {
+  // An origin that refuses an upload answers before it has come to its end, and so does the gateway.
+  const bool is_all = has_response && status < 400;
+  if (bytes > 0) return Request::Sent{bytes, is_all};
+  const bool may_have_body =
+      method != "GET" && method != "HEAD" && method != "OPTIONS" && method != "DELETE" && method != "TRACE";
+  if (!is_all && may_have_body) return Request::Sent{0, false};
+  return std::nullopt;
+}
+
+/// Whether a rule would match, or would not, if the body's Content-Type were known: of an upload no log has
+/// it.
+bool hangs_on_mime(const rules::Policy& policy, const rules::Facts& facts, const Decision& decision) {
+  if (!policy.needs_mime()) return false;
+  rules::Evaluator evaluator(policy);
+  evaluator.evaluate(facts, Event::request);
+  const auto may_hold = [&](uint32_t row) {
+    bool asks_mime = false;
+    for (const rules::Condition& condition : policy.conditions_of(row)) {
+      if (condition.slot == rules::Slot::mime)
+        asks_mime = true;
+      else if (evaluator.condition(row, condition.slot) == rules::Truth::no)
+        return false;
+    }
+    return asks_mime;
+  };
+  const auto may_change = [&](std::span<const rules::Rule> rules, rules::RuleIndex decided) {
+    for (size_t i = 0; i < rules.size(); ++i) {
+      const bool is_decider = decided == static_cast<rules::RuleIndex>(i);
+      if (!is_decider && rules[i].action != decision.action && may_hold(rules[i].row)) return true;
+      for (uint32_t except = 0; is_decider && except < rules[i].excepts_count; ++except)
+        if (may_hold(rules[i].excepts_first + except)) return true;
+      if (is_decider) return false;
+    }
+    return false;
+  };
+  if (may_change(policy.bypass_rules(), decision.bypass_rule)) return true;
+  return decision.bypass_rule < 0 && may_change(policy.access_rules(), decision.access_rule);
+}
+
 std::string title_of(const Request& request, Event event, const RequestFacts& facts) {
   std::string title = event == Event::request
                           ? fmt::format("request event: {} {} from {}", printable(request.method),
@@ -88,7 +132,7 @@ void facts_of(const Request& request, Event event, RequestFacts& out) {
   if (request.destination) {
     facts.destination = *request.destination;
   } else {
-    facts.destination_known = Known::never;
+    facts.destination_known = request.destination_is_hidden ? Known::not_yet : Known::never;
     facts.destination.port = parts.port;
   }
   facts.host_known = Known::yes;
@@ -99,12 +143,20 @@ void facts_of(const Request& request, Event event, RequestFacts& out) {
   if (request.user) {
     facts.user_known = Known::yes;
     facts.user = *request.user;
+  } else if (request.user_is_hidden) {
+    facts.user_known = Known::not_yet;
   }
   facts.user_agent_known = request.user_agent ? Known::yes : Known::not_yet;
   if (request.user_agent) facts.user_agent = *request.user_agent;
 
   out.file_name = request.file_name ? *request.file_name : name_in(request.url);
   rules::Content& content = facts.content;
+  if (event == Event::request && !request.is_upload && request.sent) {
+    content.size_known = request.sent->is_all ? Known::yes : Known::not_yet;
+    content.size = content.size_at_least = request.sent->bytes;
+    facts.file_names = {out.file_name, {}};
+    return;
+  }
   if (request.is_upload != (event == Event::request)) {  // the message without content
     content.size_known = content.type_known = content.hashes_known = Known::yes;
     out.file_name.clear();
@@ -140,6 +192,11 @@ RequestVerdict verdict_of(rules::Judge& judge, const Request& request) {
         event == Event::request ? judge.request(facts.facts, false) : judge.response(facts.facts, false);
     verdict.decision = decision;
     verdict.event = event;
+    const bool is_sent = event == Event::request && !request.is_upload && request.sent;
+    if (is_sent && !decision.pending && hangs_on_mime(judge.policy(), facts.facts, decision)) {
+      verdict.action = "?";
+      return verdict;
+    }
     if (!decision.pending && refuses(decision)) {
       verdict.action = rules::to_string(decision.action);
       verdict.by = by_of(judge.policy(), decision);
@@ -228,8 +285,11 @@ std::optional<LoggedRequest> read_request_line(std::string_view line, std::strin
   request.url = *url;
   // What was refused then has no response of its origin's.
   request.has_response = text("action") == "allow" && number("status").has_value();
-  request.mime = text("mime");
+  request.mime = lower_case(text("mime"));  // the log has the origin's spelling
   request.size = number("bytes_down");
+  request.sent =
+      sent_of(method, number("bytes_up").value_or(0), request.has_response, number("status").value_or(0));
+  request.destination_is_hidden = request.user_is_hidden = true;
   return logged;
 }
 

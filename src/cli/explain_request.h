@@ -22,10 +22,12 @@ struct Request {
   IpAddress client;
   std::string interface;                // empty: not known
   std::optional<Endpoint> destination;  // absent: never known, and the port is the URL's
+  bool destination_is_hidden = false;   // absent, but there is one: of a log that does not tell
   rules::LocalTime now;
   std::string method = "GET";
   std::string url;                        // canonical
   std::optional<std::string> user;        // absent: no proxy
+  bool user_is_hidden = false;            // absent, but there may be one
   std::optional<std::string> user_agent;  // absent: not known
 
   /// Of the message that has content: the response, or the request with `is_upload`.
@@ -37,6 +39,13 @@ struct Request {
   std::optional<std::array<uint8_t, 16>> md5;
   std::optional<std::array<uint8_t, 32>> sha256;
   bool has_response = true;  // false: it was refused, so nothing is known of what would have come
+
+  /// Of the request's own body, when what is above is the response's: only its size.
+  struct Sent {
+    uint64_t bytes = 0;
+    bool is_all = false;  // false: there may have been more
+  };
+  std::optional<Sent> sent;  // absent: it had no body
 };
 
 /// The facts of an event; they view into `request` and into what they are given.
@@ -67,7 +76,7 @@ struct RequestVerdict {
 struct LoggedRequest {
   Request request;
   int64_t time_us = 0;
-  uint64_t connection = 0;  // whose line, with the destination, comes later
+  uint64_t connection = 0;  // whose line, with the destination and the user, comes later
 };
 [[nodiscard]] std::optional<LoggedRequest> read_request_line(std::string_view line, std::string& error);
 

@@ -493,6 +493,34 @@ def test_requests_in_a_log_get_the_destination_of_their_connection(tmp_path):
     assert done.stderr.decode() == "1 of 1 connection and 2 requests would change\n"
 
 
+def test_explain_a_port_of_plain_http(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text('[tls]\ndefault_action = "terminate"\n[gateway]\nhttp_ports = [80]\n'
+                    '[[access.rules]]\nname = "Guests"\nwhen = { client = "203.0.113.0/24" }\n')
+    at = ("explain", "-c", str(path), "--to", "198.51.100.1:80", "--client")
+    text = ok(*at, "192.0.2.7")
+    assert "tls rules: not read: this port carries plain HTTP\n" in text
+    assert text.endswith("=> allow by plain HTTP: each request is judged for itself (--url)\n")
+    assert '=> block by access rule "Guests"' in ok(*at, "203.0.113.4")
+    assert '=> terminate by http.non_http = "terminate"' in ok(*at, "192.0.2.7", "--sni", "www.example.com")
+
+
+def test_a_log_of_the_explicit_proxy_is_judged_by_CONNECT_name_SNI_and_user(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text('[explicit]\nlisten = ["127.0.0.1:3128"]\n[[tls.rules]]\nname = "Front"\nwhen = { host = "front.example" }\naction = "terminate"\n'
+                    '[[access.rules]]\nname = "Guests"\nwhen = { user = "guest-*" }\n')
+    request = {"time": "2026-11-21T18:00:00.000000Z", "type": "request", "client": "192.0.2.7:50000", "method": "GET",
+               "url": "https://www.example.com/x", "status": 200, "action": "allow", "bytes_down": 10}
+    log = tmp_path / "access.log"
+    log.write_text("\n".join([json.dumps({**request, "id": 1}), log_line(id=1, mode="explicit", user="guest-7"),
+                              log_line(id=2, mode="explicit", user="alice", host="front.example"),
+                              log_line(id=3, mode="explicit", user="alice"), json.dumps({**request, "id": 4})]) + "\n")
+    done = run("explain", "-c", str(path), "--log", str(log))
+    assert [line.split(" ")[4 if "/x" not in line else 5] for line in done.stdout.decode().splitlines()] == \
+        ["block", "block", "terminate", "tunnel-sni", "?"]
+    assert done.stderr.decode() == "3 connections and 2 requests: 1 undecided, 2 block, 1 terminate, 1 tunnel-sni\n"
+
+
 def test_check_names_lists_that_no_rule_uses(tmp_path):
     (tmp_path / "lists").mkdir()
     for name in ("used.txt", "forgotten.txt", "example-plain.txt"):

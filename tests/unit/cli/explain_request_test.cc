@@ -112,3 +112,123 @@ TEST_CASE("a request's line of the log, judged by the rules and by others") {
   CHECK(!read_request_line(R"({"type":"request","method":"GET","url":"nowhere"})", error));
   CHECK(error.find("missing or wrong") != std::string::npos);
 }
+
+namespace {
+
+LoggedRequest logged_request(const std::string& fields) {
+  std::string error;
+  auto logged = read_request_line(
+      R"({"time":"2026-11-21T18:00:00.000001Z","type":"request","id":7,"client":"10.20.0.5:4000",)" + fields +
+          "}",
+      error);
+  REQUIRE_MESSAGE(logged, error);
+  return *logged;
+}
+
+/// "block by access rule \"x\"", "?" …
+std::string judged(const std::string& rules, const Request& request) {
+  const auto config = config_of("[gateway]\nhttp_ports = [80]\n" + rules);
+  rules::Judge judge(config->policy);
+  const RequestVerdict verdict = verdict_of(judge, request);
+  return verdict.action + (verdict.by.empty() ? "" : " by " + verdict.by);
+}
+
+Connection connection_to(const char* destination) {
+  Connection connection;
+  connection.destination = *Endpoint::parse(destination);
+  connection.interface = "lan0";
+  return connection;
+}
+
+}  // namespace
+
+TEST_CASE("the log has the origin's spelling of a media type, the rules have lower case") {
+  const Request request =
+      logged_request(
+          R"("method":"GET","url":"http://a.example/x","status":200,"action":"allow","mime":"Text/HTML")")
+          .request;
+  CHECK(judged("[[access.rules]]\nname = \"pages\"\nwhen = { mime = \"text/html\" }\n", request) ==
+        "block by access rule \"pages\"");
+}
+
+TEST_CASE("the user of a request is in its connection's line; without that line he is not known") {
+  const std::string rules = "[[access.rules]]\nname = \"guests\"\nwhen = { user = \"guest-*\" }\n";
+  const auto request = [] {
+    return logged_request(R"("method":"GET","url":"http://a.example/x","status":200,"action":"allow")");
+  };
+  CHECK(judged(rules, request().request) == "?");
+  Connection connection = connection_to("198.51.100.1:80");
+  LoggedRequest redirected = request();
+  join(redirected, connection);
+  CHECK(judged(rules, redirected.request) == "allow by access.default");
+  CHECK(redirected.request.interface == "lan0");
+  connection.asked = Asked{"a.example", "guest-7", false};
+  LoggedRequest guest = request();
+  join(guest, connection);
+  CHECK(judged(rules, guest.request) == "block by access rule \"guests\"");
+  connection.asked->user = "alice";
+  LoggedRequest alice = request();
+  join(alice, connection);
+  CHECK(judged(rules, alice.request) == "allow by access.default");
+}
+
+TEST_CASE(
+    "the destination of a request is its connection's, unless the proxy's client may have asked for another "
+    "host") {
+  const std::string rules =
+      "[[access.rules]]\nname = \"net\"\nwhen = { destination = \"198.51.100.0/24\" }\n";
+  const auto verdict = [&](const std::string& url, const Connection& connection) {
+    LoggedRequest logged =
+        logged_request(R"("method":"GET","status":200,"action":"allow","url":")" + url + "\"");
+    CHECK(judged(rules, logged.request) == "?");
+    join(logged, connection);
+    return judged(rules, logged.request);
+  };
+  Connection connection = connection_to("198.51.100.1:80");
+  CHECK(verdict("http://b.example/x", connection) == "block by access rule \"net\"");
+  connection.asked = Asked{"a.example", "", false};
+  CHECK(verdict("http://a.example/x", connection) == "block by access rule \"net\"");
+  CHECK(verdict("http://b.example/x", connection) == "?");
+  CHECK(verdict("http://a.example:8080/x", connection) == "?");
+  CHECK(verdict("https://b.example/x", connection) == "block by access rule \"net\"");  // inside a CONNECT
+  connection.destination = *Endpoint::parse("0.0.0.0:80");
+  CHECK(verdict("http://a.example/x", connection) == "?");
+}
+
+TEST_CASE("the body of a logged request has the size that was logged; what else it was is not known") {
+  const std::string big =
+      "[[access.rules]]\nname = \"big\"\nwhen = { direction = \"request\", size = \"> 25 MiB\" }\n";
+  const auto post = [](const std::string& more) {
+    return logged_request(R"("method":"POST","url":"http://a.example/up","bytes_down":3,)" + more).request;
+  };
+  const Request large = post(R"("status":201,"action":"allow","bytes_up":52428800)");
+  const Request small = post(R"("status":201,"action":"allow","bytes_up":1000)");
+  const Request empty = post(R"("status":201,"action":"allow","bytes_up":0)");
+  CHECK(judged(big, large) == "block by access rule \"big\"");
+  CHECK(judged(big, small) == "allow by access.default");
+  CHECK(judged(big, empty) == "allow by access.default");
+  // Of a body that was not read to its end, or at all, there may have been more.
+  CHECK(judged(big, post(R"("status":413,"action":"allow","bytes_up":1000)")) == "?");
+  CHECK(judged(big, post(R"("status":403,"action":"block","bytes_up":0)")) == "?");
+  CHECK(judged(big, post(R"("status":403,"action":"block","bytes_up":52428800)")) ==
+        "block by access rule \"big\"");
+  CHECK(judged(big,
+               logged_request(
+                   R"("method":"GET","url":"http://a.example/","status":403,"action":"block","bytes_up":0)")
+                   .request) == "allow by access.default");
+
+  const auto over = [](const char* condition) {
+    return std::string("[[access.rules]]\nname = \"r\"\nwhen = { direction = \"request\", ") + condition +
+           " }\n";
+  };
+  for (const char* const condition :
+       {"file_type = \"executable\"", "mime = \"application/zip\"",
+        "sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\""}) {
+    CHECK_MESSAGE(judged(over(condition), small) == "?", condition);
+    CHECK_MESSAGE(judged(over(condition), empty) == "allow by access.default", condition);
+  }
+  CHECK(judged(over("mime = \"application/zip\", host = \"b.example\""), small) == "allow by access.default");
+  CHECK(judged(over("mime = \"application/zip\"") + "[[access.rules]]\nname = \"all\"\n", small) ==
+        "block by access rule \"all\"");
+  CHECK(judged("[[access.rules]]\nname = \"all\"\nexcept = [ { mime = \"image/*\" } ]\n", small) == "?");
+}
