@@ -26,7 +26,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "one_worker: about what a worker remembers, or about its share of a limit")
 
 
+# Each file runs in one process: those that take longest begin first, so that none of them is left over at the end.
+LONG_FILES = ("test_kernel_setup.py", "test_17_explicit.py", "test_12_bump_retreats.py", "test_09_lifecycle.py", "test_06_endings.py")
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG_FILES.index(item.path.name) if item.path.name in LONG_FILES else len(LONG_FILES))
     if os.environ.get("QUICK") == "1":
         for item in items:
             if item.get_closest_marker("slow"):

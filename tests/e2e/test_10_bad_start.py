@@ -60,11 +60,12 @@ TABLE_MISTAKES = {
 
 
 def kernel_state(lab):
-    """Everything that kernel-setup may change in the gateway."""
-    return "\n".join(lab.gateway.run(*command).stdout for command in (
+    """Everything that kernel-setup may change in the gateway. Link-local addresses come by themselves, some seconds after a link."""
+    text = "\n".join(lab.gateway.run(*command).stdout for command in (
         ("nft", "--stateless", "list", "ruleset"), ("ip", "rule"), ("ip", "-6", "rule"), ("ip", "route", "show", "table", "all"),
         ("ip", "-6", "route", "show", "table", "all"), ("sysctl", "net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter",
                                                        "net.ipv4.conf.all.src_valid_mark")))
+    return "\n".join(line for line in text.splitlines() if "fe80:" not in line)
 
 
 def run_daemon(lab, config, *prefix, name="bad.toml"):

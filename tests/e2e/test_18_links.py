@@ -98,7 +98,8 @@ def test_S4_both_names_of_an_explicit_client_are_asked_for(proxy, names, links, 
     tls = Tls(client.peer, client_context(pki.root.certificate), name="phish.example")
     assert is_reset(tls.handshake)
     record = daemon.record_of(client.port)
-    assert (record["close"], record["scan"], record["host"]) == ("threat_block", "phishing", "phish.example")
+    assert (record["close"], record["scan"]) == ("threat_block", "phishing")
+    assert (record["host"], record["sni"]) == ("harmless.example", "phish.example")
     assert not origin.visits
 
 
