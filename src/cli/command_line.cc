@@ -111,7 +111,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
   of_request(command.add_option("--user", options.user, "The proxy user"), "NAME");
   of_request(command.add_option("--mime", options.mime, "The Content-Type of the response"), "TYPE");
   of_request(command.add_option("--size", options.size, "Its size: '10 MiB'"), "SIZE");
-  of_request(command.add_option("--file-name", options.file_name, "Its file name (default: from the URL)"), "NAME");
+  of_request(command.add_option("--file-name", options.file_name, "Its file name in Content-Disposition (that of the URL counts as well)"), "NAME");
   of_request(command.add_option("--file-type", options.file_type, "What its content is, as in rules.toml"), "LIST");
   of_request(command.add_option("--md5", options.md5, "Its MD5"), "HEX");
   of_request(command.add_option("--sha256", options.sha256, "Its SHA-256"), "HEX");

@@ -112,7 +112,8 @@ std::string title_of(const Request& request, Event event, const RequestFacts& fa
   };
   if (!facts.facts.mime.empty()) add(printable(facts.facts.mime));
   if (event == Event::response || request.is_upload) {
-    if (!facts.file_name.empty()) add("file name " + printable(facts.file_name));
+    const std::string& name = facts.file_name.empty() ? facts.url_name : facts.file_name;
+    if (!name.empty()) add("file name " + printable(name));
     if (request.size) add(fmt::format("{} bytes", *request.size));
   }
   return title + "\n";
@@ -149,21 +150,22 @@ void facts_of(const Request& request, Event event, RequestFacts& out) {
   facts.user_agent_known = request.user_agent ? Known::yes : Known::not_yet;
   if (request.user_agent) facts.user_agent = *request.user_agent;
 
-  out.file_name = request.file_name ? *request.file_name : name_in(request.url);
+  // As in the daemon: the URL's name counts at both events, beside the one that the message names itself.
+  const bool has_content = request.is_upload == (event == Event::request);
+  out.url_name = name_in(request.url);
+  out.file_name = has_content && request.file_name ? *request.file_name : std::string();
+  facts.file_names = {out.file_name, out.url_name};
   rules::Content& content = facts.content;
   if (event == Event::request && !request.is_upload && request.sent) {
     content.size_known = request.sent->is_all ? Known::yes : Known::not_yet;
     content.size = content.size_at_least = request.sent->bytes;
-    facts.file_names = {out.file_name, {}};
     return;
   }
-  if (request.is_upload != (event == Event::request)) {  // the message without content
+  if (!has_content) {
     content.size_known = content.type_known = content.hashes_known = Known::yes;
-    out.file_name.clear();
     return;
   }
   facts.mime = request.mime;
-  facts.file_names = {out.file_name, {}};
   if (request.size) {
     content.size_known = Known::yes;
     content.size = *request.size;

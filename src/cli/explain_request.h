@@ -33,7 +33,7 @@ struct Request {
   /// Of the message that has content: the response, or the request with `is_upload`.
   bool is_upload = false;
   std::string mime;                      // empty: none
-  std::optional<std::string> file_name;  // absent: the last part of the URL's path
+  std::optional<std::string> file_name;  // of Content-Disposition; the last part of the URL's path counts as well
   std::optional<uint64_t> size;
   std::optional<FileTypes> types;
   std::optional<std::array<uint8_t, 16>> md5;
@@ -51,7 +51,8 @@ struct Request {
 /// The facts of an event; they view into `request` and into what they are given.
 struct RequestFacts {
   rules::Facts facts;
-  std::string file_name;
+  std::string file_name;  // that the message names itself
+  std::string url_name;
 };
 void facts_of(const Request& request, rules::Event event, RequestFacts& out);
 

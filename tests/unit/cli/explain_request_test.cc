@@ -60,12 +60,19 @@ TEST_CASE("a response: what is given decides, what is not given leaves it open")
   CHECK(!parse_file_types("nothing", error));
 }
 
-TEST_CASE("the file name is the URL's, unless another is given; an upload has the content itself") {
+TEST_CASE("the URL's file name counts at both events, beside the one that is given; an upload has the content itself") {
   const std::string rules = "[[access.rules]]\nname = \"exe\"\nwhen = { file_name = \"a b.exe\" }\n";
   Request request = request_to("https://a.example/x/a%20b.exe?q");
   CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
+  request.has_response = false;  // as the daemon: nobody is asked for it
+  CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
+  request = request_to("https://a.example/x/a%20b.exe?q");
   request.file_name = "other.txt";
+  CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
+  request = request_to("https://a.example/x/c");
   CHECK(has(explained(rules, request), "=> allow"));
+  request.file_name = "a b.exe";
+  CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
   const std::string up = "[[access.rules]]\nname = \"big\"\nwhen = { direction = \"request\", size = \"> 1 KiB\" }\n";
   request.size = 4096;
   CHECK(has(explained(up, request), "=> allow"));
