@@ -146,24 +146,30 @@ def is_reset(open_):
     return False
 
 
-def check_plain_requests(row, daemon, client, origin):
-    """Two requests on a kept connection are judged each; of what is forbidden the origin sees not even a connection."""
+def check_requests(row, daemon, client, where, action):
+    """Two requests on a kept connection are judged each. Returns the connection's record, whose action is to be `action`."""
     refused = row.forbids("request")
     for _ in range(2):
         page = client.get("/row", "Accept: text/html")
         if refused:
-            check_refusal(row, page, "plain")
+            check_refusal(row, page, where)
         else:
             assert page.status == 200, row.name
     client.stream.close()
     record = daemon.record_of(client.port)
-    assert record["action"] == "allow", (row.name, record)
+    assert record["action"] == action, (row.name, record)
     logged = daemon.requests_of(client.port)
     assert len(logged) == 2
     for each in logged:
-        row.check_names(each, "request", "plain")
+        row.check_names(each, "request", where)
         assert each["action"] == (row.refusal if refused else "allow"), (row.name, each)
-    assert (len(origin.visits), len(origin.requests)) == ((0, 0) if refused else (1, 2)), row.name
+    return record
+
+
+def check_plain_requests(row, daemon, client, origin):
+    """Of what is forbidden the origin sees not even a connection."""
+    check_requests(row, daemon, client, "plain", "allow")
+    assert (len(origin.visits), len(origin.requests)) == ((0, 0) if row.forbids("request") else (1, 2)), row.name
 
 
 @pytest.mark.parametrize("version", [V4, V6])
@@ -248,23 +254,9 @@ def test_bumped_requests(bump, site, visit, pki, version):
             assert len(origin.visits) == visits, row.name
             continue
         client = Browser(visit(origin, name=row.host), row.host)
-        refused = row.forbids("request")
-        for _ in range(2):
-            page = client.get("/row", "Accept: text/html")
-            if refused:
-                check_refusal(row, page, "bumped")
-            else:
-                assert page.status == 200, row.name
-        client.stream.close()
-        record = daemon.record_of(client.port)
-        assert record["action"] == "bump", (row.name, record)
+        record = check_requests(row, daemon, client, "bumped", "bump")
         row.check_names(record, "CONNECT", "bump")
-        logged = daemon.requests_of(client.port)
-        assert len(logged) == 2
-        for each in logged:
-            row.check_names(each, "request", "bumped")
-            assert each["action"] == (row.refusal if refused else "allow"), (row.name, each)
-        assert len(origin.requests) - before == (0 if refused else 2), row.name
+        assert len(origin.requests) - before == (0 if row.forbids("request") else 2), row.name
 
 
 @pytest.mark.parametrize("version", [V4, V6])
