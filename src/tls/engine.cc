@@ -322,6 +322,8 @@ Fault Engine::fault_of(int code, uint8_t& alert) const {
     case ECC_CURVETYPE_ERROR:
     case DH_KEY_SIZE_E:
       return Fault::no_common_parameters;
+    case UNKNOWN_ALPN_PROTOCOL_NAME_E:
+      return Fault::protocol_not_offered;
     case PEER_KEY_ERROR:
     case NO_PEER_KEY:
     case NO_PEER_CERT:
@@ -461,6 +463,9 @@ Result<OriginEngine> OriginEngine::create(const OriginContext& context, const Of
                              wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, offer.sni.data(),
                                             static_cast<uint16_t>(offer.sni.size())) != WOLFSSL_SUCCESS))
     return fail(ErrorCode::invalid, Side::gateway);
+  // As every browser does (RFC 5746): some origins refuse whoever does not. Nothing is ever renegotiated; wolfSSL answers
+  // an origin that asks for it with no_renegotiation.
+  if (wolfSSL_UseSecureRenegotiation(ssl) != WOLFSSL_SUCCESS) return fail(ErrorCode::system, Side::gateway, ENOMEM);
 #if defined(WOLFSSL_HAVE_MLKEM) && defined(WOLFSSL_PQC_HYBRIDS)
   // Both shares, as browsers do: an origin that knows only the old one needs no second round.
   if (post_quantum && (wolfSSL_UseKeyShare(ssl, WOLFSSL_X25519MLKEM768) != WOLFSSL_SUCCESS ||

@@ -12,9 +12,9 @@ import pytest
 
 import lab as lab_module
 from bump_peers import Browser, Pki, Plain, Silent, Site, Tls, client_context, hello_page
-from lab import V4, V6, BINARY, Daemon, Lab, SanitizerReports, SynTap, wait_until
+from lab import UNBOUND_TLS_PORT, V4, V6, BINARY, Daemon, Lab, SanitizerReports, SynTap, wait_until
 
-TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl")
+TOOLS = ("ip", "nft", "nginx", "openssl", "setpriv", "ss", "curl", "gnutls-serv")
 
 
 def pytest_configure(config):
@@ -198,6 +198,25 @@ def s_server(lab, pki):
             stderr=subprocess.DEVNULL))
         wait_until(lambda: shown in lab.origin.run("ss", "-Hltn").stdout, "s_server to listen")
         return types.SimpleNamespace(address=address, port=443, version=version)
+
+    yield make
+    for server in running:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def gnutls_serv(lab):
+    """gnutls_serv(version, identity, priority): GnuTLS's own HTTP server as the origin, one at a time, ended after the test. It
+    listens on every address of the origin's host."""
+    running = []
+
+    def make(version, identity, priority):
+        running.append(lab.origin.popen(
+            "setpriv", "--pdeathsig", "KILL", "gnutls-serv", "--http", "--disable-client-cert", f"--port={UNBOUND_TLS_PORT}",
+            f"--x509certfile={identity.chain}", f"--x509keyfile={identity.key}", f"--priority={priority}", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_until(lambda: f":{UNBOUND_TLS_PORT} " in lab.origin.run("ss", "-Hltn").stdout, "gnutls-serv to listen")
+        return types.SimpleNamespace(address=lab.new_origin_address(version), port=UNBOUND_TLS_PORT, version=version)
 
     yield make
     for server in running:

@@ -43,6 +43,7 @@ BINARY = pathlib.Path(os.environ.get("SLUICE_BIN") or REPO / "build" / "sluice")
 V4, V6 = 4, 6
 TPROXY_PORT = 12345
 TLS_PORTS = (443, 8443)  # redirected by the lab's rules
+UNBOUND_TLS_PORT = 4443  # and this one, for origins that cannot be told which address to listen on
 PLAIN_PORT = 8080        # not redirected: plain forwarding
 PLAIN_TLS_PORT = 9443    # nginx listens here too; not redirected
 
@@ -806,7 +807,7 @@ class Lab:
     def config(self, rules="", *, gateway=None, tls=None, http=None, limits=None, log=None, access=None):
         """A complete rules.toml for this lab; `rules` is appended as it is."""
         tables = {
-            "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": list(TLS_PORTS), "workers": self.workers,
+            "gateway": {"tproxy_port": TPROXY_PORT, "tls_ports": [*TLS_PORTS, UNBOUND_TLS_PORT], "workers": self.workers,
                         "lan": ["lan0", "lan1"], **(gateway or {})},
             "tls": {"decrypt": True, "default_action": "tunnel-sni", **(tls or {})},
             "http": dict(http or {}),

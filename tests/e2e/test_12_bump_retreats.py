@@ -178,6 +178,18 @@ def test_S6_a_client_of_old_tls_only(bump, site, visit, pki, version, old, unsup
     assert daemon.record_of(client.port)["tls_version"] == {TLS10: "1.0", TLS11: "1.1"}[old]
 
 
+@pytest.mark.parametrize("priority", ["NORMAL:-VERS-TLS1.3:%SAFE_RENEGOTIATION", "NORMAL:-VERS-TLS1.3:%DISABLE_SAFE_RENEGOTIATION"],
+                         ids=["wants it", "has never heard of it"])
+def test_S6_an_origin_that_serves_nobody_who_might_renegotiate_insecurely(bump, visit, pki, gnutls_serv, version, priority):
+    """RFC 5746 is signalled to it, as browsers do; and one that has never heard of that is served as well."""
+    daemon = bump()
+    origin = gnutls_serv(version, pki.site(), priority)
+    client = visit(origin)
+    assert Browser(client).get().status == 200
+    client.close()
+    assert daemon.record_of(client.port)["action"] == "bump"
+
+
 @pytest.mark.parametrize("who", ["client", "origin"])
 def test_S6_min_version_1_3_means_both_sides(bump, site, visit, pki, who):
     daemon = bump(tls={"min_version": "1.3"})
@@ -224,7 +236,7 @@ def test_S6_an_origin_that_chooses_a_protocol_that_it_was_not_offered(bump, site
     daemon = bump(tls={"unsupported": unsupported})
     origin = site(version, pki.site(), insists_on=b"h2", versions=(tls, tls))
     client = visit(origin, ca=pki.root.certificate, alpn=["h2", "http/1.1"], versions=(tls, tls), handshake=False)
-    assert_left_for_its_protocol(daemon, client, pki, unsupported, "bad_message")
+    assert_left_for_its_protocol(daemon, client, pki, unsupported, "protocol_not_offered")
     assert origin.visit(0).hello.alpn == ["http/1.1"]
 
 
