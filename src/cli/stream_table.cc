@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/give_back.h"
 #include "base/limits.h"
 #include "http/reader.h"
 
@@ -152,7 +153,7 @@ void StreamTable::tell(Stream& stream,
   found_({stream.time_us, stream.key.client, stream.key.destination, std::move(first_bytes), is_http});
   bytes_kept_ -= stream.bytes.size();
   for (const auto& [offset, bytes] : stream.ahead) bytes_kept_ -= bytes.size() + segment_overhead_bytes;
-  stream.bytes = {};
+  give_back(stream.bytes);
   stream.ahead.clear();
   stream.reader = {};
 }

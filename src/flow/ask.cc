@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "base/give_back.h"
 #include "flow/lookups.h"
 #include "flow/session.h"
 #include "http/page.h"
@@ -161,7 +162,7 @@ Next on_head(Session& session, size_t behind_head) {
   asked.user_agent = head.headers.find("User-Agent").value_or("").substr(0, limits::user_agent_bytes_max);
   asked.is_connect = head.is_connect();
   asked.is_resolved = false;
-  asked.addresses = {};
+  give_back(asked.addresses);
   asked.host = head.host();
   asked.port = head.port;
   if (has_come_by(session, head))

@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/ip.h"
 #include "flow/bumper.h"
 #include "flow/client_refusal.h"
@@ -68,7 +69,7 @@ void forget_session(const Session& session, const Handshakes& handshakes) {
 
 void release_replay(Session& session) {
   session.world->relay_memory_bytes -= session.replay.size();
-  session.replay = {};
+  give_back(session.replay);
 }
 
 // --- ends ------------------------------------------------------------------------------------------------------------

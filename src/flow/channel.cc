@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/give_back.h"
 
 namespace sluice::flow {
 
@@ -31,7 +32,7 @@ void Channel::give_back_output() {
     out_.clear();
     world_->spare_outputs.push_back(std::move(out_));
   }
-  out_ = {};
+  give_back(out_);
   out_sent_ = 0;
 }
 
@@ -81,7 +82,7 @@ Channel::Flush Channel::flush(int& sys_errno) {
   if (world_->relay_memory_bytes > world_->relay_memory_max_bytes) {
     ++world_->counters.relay_memory_limit_hits;
     world_->relay_memory_bytes -= std::exchange(counted_, 0);
-    out_ = {};
+    give_back(out_);
     out_sent_ = 0;
     return Flush::no_memory;
   }

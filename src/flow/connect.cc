@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/give_back.h"
 #include "flow/session.h"
 
 namespace sluice::flow {
@@ -69,7 +70,7 @@ ssize_t send_hello(Session& session) {
   world.counters.bytes_copied += session.bytes_up;
   world.relay_memory_bytes -= session.bytes_up;
   if (session.bytes_up == session.replay.size())
-    session.replay = {};
+    give_back(session.replay);
   else
     session.replay.erase(session.replay.begin(), session.replay.begin() + sent);
   return sent;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/byte_reader.h"
+#include "base/give_back.h"
 #include "scan/file_type.h"
 
 namespace sluice::flow {
@@ -121,14 +122,14 @@ void Content::take_decoded(std::span<const uint8_t> bytes) {
 void Content::settle_type() {
   types_ = scan::file_types_of(prefix_);
   type_known_ = news_ = true;
-  prefix_ = {};
+  give_back(prefix_);
 }
 
 /// What is known already stays known.
 void Content::give_up() {
   unreadable_ = news_ = true;
   hashes_.reset();
-  prefix_ = {};
+  give_back(prefix_);
   count_decoder(0);
   decoder_.reset();
 }

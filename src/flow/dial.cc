@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/give_back.h"
 #include "flow/dialer.h"
 #include "flow/session.h"
 
@@ -51,7 +52,7 @@ Next connected(Session& session) {
   const Dialer::Connection connection = room.dialer->take();
   session.origin_fd = connection.fd;
   session.about.destination = connection.to;
-  session.asked->addresses = {};  // should it be dialled again (S13), then there
+  give_back(session.asked->addresses);  // should it be dialled again (S13), then there
   if (!establish(session)) return close(session, CloseReason::client_reset, Farewell::reset);
   session.step = step_behind_connect(session);
   return Next::go;

@@ -1,5 +1,6 @@
 // Step exchange, what the gateway says in place of the origin: pages, redirects, refusals.
 
+#include "base/give_back.h"
 #include "flow/exchange.h"
 #include "flow/refusal.h"
 #include "flow/verdict_page.h"
@@ -219,7 +220,7 @@ Next answer_now(const View& at) {
     if (!at.pair.client.write({reinterpret_cast<const uint8_t*>(answer.text.data()), answer.text.size()}))
       return out_of_memory(at.session);
     answer.spoken = true;
-    answer.text = {};
+    give_back(answer.text);
   }
   if (!answer.heard) return Next::go;
   log(at, answer.request);

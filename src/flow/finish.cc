@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "flow/lookups.h"
 #include "flow/refusal.h"
 #include "flow/session.h"
@@ -45,7 +46,7 @@ void leave_room(Session& session) {
     session.bytes_down += asked->bytes_down;
   }
   session.world->relay_memory_bytes -= session.replay.size();
-  session.replay = {};
+  give_back(session.replay);
   session.hello.reset();
   auto& room = session.room.emplace<FinishRoom>();
   room.pair = std::move(pair);

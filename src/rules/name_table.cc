@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/give_back.h"
 
 namespace sluice::rules {
 
@@ -95,8 +96,8 @@ NameTable NameTableBuilder::build(const NameHash& hash, SetPool& sets) {
     table.buckets_.assign(groups, {});
     if (!fill(table, hash, sets)) continue;
     table.long_names_.shrink_to_fit();
-    entries_ = {};
-    names_ = {};
+    give_back(entries_);
+    give_back(names_);
     return table;
   }
 }

@@ -1,5 +1,7 @@
 #include "rules/prefix_table.h"
 
+#include "base/give_back.h"
+
 namespace sluice::rules {
 namespace {
 
@@ -52,7 +54,7 @@ PrefixTable PrefixTableBuilder::build(SetPool& sets) {
   std::vector<Entry> v4;
   std::vector<Entry> v6;
   for (const Entry& entry : entries_) (is_v4(entry) ? v4 : v6).push_back(entry);
-  entries_ = {};
+  give_back(entries_);
   PrefixTable table;
   cut_into_ranges(v4, 32, table.v4_, sets);
   cut_into_ranges(v6, 128, table.v6_, sets);

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/limits.h"
 
 namespace sluice::rules {
@@ -89,7 +90,7 @@ void RegexSet::build(SetPool& sets) {
   bool is_good = true;
   for (Pattern& pattern : patterns_) {
     for (const uint32_t group : pattern.added) pattern.groups = sets.with(pattern.groups, group);
-    pattern.added = {};
+    give_back(pattern.added);
     is_good = is_good && all_->set.Add(pattern.text, nullptr) >= 0;
   }
   is_good = is_good && all_->set.Compile();

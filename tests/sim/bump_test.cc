@@ -222,6 +222,24 @@ TEST_CASE("bump: full handshakes, a request, an end in order; the record tells a
   CHECK(bump.lab.requests_of(*bump.client.at)[0].url == "https://www.example.test/x");
 }
 
+TEST_CASE("bump: while nothing is said, a connection holds no buffer") {
+  for (const char* sni : {"www.example.test", "raw.test"}) {
+    CAPTURE(sni);
+    Bump bump(sni);
+    bump.run();
+    bump.talk();
+    flow::Session* const session = bump.lab.session_of(*bump.client.at);
+    REQUIRE(session != nullptr);
+    CHECK(session->replay.capacity() == 0);
+    const auto* exchange = std::get_if<flow::ExchangeRoom>(&session->room);
+    flow::Pair& pair = exchange != nullptr ? *exchange->pair : *std::get<flow::BumpRoom>(session->room).pair;
+    bump.lab.world.spare_outputs.clear();  // which would be lent to whoever asks for an output
+    CHECK(pair.client.output().capacity() == 0);
+    CHECK(pair.origin.output().capacity() == 0);
+    (void)bump.end();
+  }
+}
+
 TEST_CASE("bump: the second connection resumes on both sides") {
   Bump bump;
   bump.run();
