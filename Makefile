@@ -220,19 +220,23 @@ run: $(BUILD)/sluice  ## gateway in the foreground until Ctrl-C: make run LAN=et
 PREFIX ?= /usr
 DESTDIR ?=
 MAN := $(wildcard docs/man/*.[58])
+DOCS := $(wildcard docs/*.md)
 UNITS := systemd/sluice.service systemd/sluice-kernel-setup.service
 # Units and script name /usr/sbin; elsewhere they follow PREFIX.
 AT_PREFIX := sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|g'
 
 .PHONY: install uninstall
 install: $(BUILD)/sluice  ## install below DESTDIR, PREFIX=/usr; /etc/sluice/rules.toml is never overwritten
-	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/sluice $(DESTDIR)$(PREFIX)/lib/systemd/system \
-	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/sluice $(DESTDIR)/etc/logrotate.d $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 \
+	  $(DESTDIR)$(PREFIX)/share/doc/sluice
 	$(Q)install -m 0755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
 	$(Q)install -m 0755 kernel-setup/sluice-kernel-setup $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup
 	$(Q)install -m 0644 systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	$(Q)install -m 0644 packaging/sluice.logrotate $(DESTDIR)/etc/logrotate.d/sluice
 	@set -e; for unit in $(UNITS); do $(AT_PREFIX) $$unit | \
 	  install -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	$(Q)install -m 0644 $(DOCS) $(DESTDIR)$(PREFIX)/share/doc/sluice/
 	@set -e; for page in $(MAN); do install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/; done
 	@if [ -e $(DESTDIR)/etc/sluice/rules.toml ]; then \
 	  echo "kept: $(DESTDIR)/etc/sluice/rules.toml (the shipped one: rules.toml)"; \
@@ -248,9 +252,11 @@ uninstall:  ## stop, take the kernel's rules down, remove what install put there
 	  if [ -d /run/systemd/system ]; then systemctl disable --now sluice.service sluice-kernel-setup.service || true; fi; \
 	  if [ -x $(PREFIX)/sbin/sluice-kernel-setup ]; then $(PREFIX)/sbin/sluice-kernel-setup down; fi; fi
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(PREFIX)/sbin/sluice-kernel-setup \
-	  $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf $(DESTDIR)/etc/logrotate.d/sluice \
 	  $(foreach u,$(notdir $(UNITS)),$(DESTDIR)$(PREFIX)/lib/systemd/system/$(u)) \
-	  $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(m))
+	  $(foreach m,$(notdir $(MAN)),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(m)) \
+	  $(addprefix $(DESTDIR)$(PREFIX)/share/doc/sluice/,$(notdir $(DOCS)))
+	$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/doc/sluice 2>/dev/null || true
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "left in place: $(DESTDIR)/etc/sluice (configuration), /var/log/sluice, user sluice"
 
@@ -264,13 +270,13 @@ deb: $(BUILD)/sluice  ## build/sluice_VERSION_ARCH.deb
 	$(Q)$(MAKE) --no-print-directory install DESTDIR=$(DEB_ROOT) PREFIX=/usr
 	$(Q)strip --strip-unneeded $(DEB_ROOT)/usr/sbin/sluice
 	$(Q)gzip -9n $(DEB_ROOT)/usr/share/man/man*/*
-	$(Q)install -d $(DEB_ROOT)/usr/share/doc/sluice $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
-	$(Q)install -m 0644 packaging/debian/copyright $(wildcard docs/*.md) $(DEB_ROOT)/usr/share/doc/sluice/
+	$(Q)install -d $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
+	$(Q)install -m 0644 packaging/debian/copyright $(DEB_ROOT)/usr/share/doc/sluice/
 	$(Q)printf 'sluice (%s) unstable; urgency=medium\n\n  * See the commit history.\n\n -- %s  %s\n' $(VERSION) \
 	  "$$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" "$$(date -u -R -d @$(SOURCE_DATE_EPOCH))" | \
 	  gzip -9n > $(DEB_ROOT)/usr/share/doc/sluice/changelog.gz
 	$(Q)install -m 0755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm $(DEB_ROOT)/DEBIAN/
-	$(Q)echo /etc/sluice/rules.toml > $(DEB_ROOT)/DEBIAN/conffiles
+	$(Q)printf '%s\n' /etc/sluice/rules.toml /etc/logrotate.d/sluice > $(DEB_ROOT)/DEBIAN/conffiles
 	$(Q)printf 'Source: sluice\n\nPackage: sluice\nArchitecture: any\n' > $(BUILD)/deb/debian/control
 	$(Q)cd $(BUILD)/deb && dpkg-shlibdeps -O -e sluice/usr/sbin/sluice 2> shlibdeps.log > substvars || { cat shlibdeps.log >&2; exit 1; }
 	$(Q)sed -e 's|@VERSION@|$(VERSION)|; s|@ARCH@|$(DEB_ARCH)|' -e "s|@SIZE@|$$(du -sk --apparent-size $(DEB_ROOT) | cut -f1)|" \

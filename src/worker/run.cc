@@ -351,12 +351,14 @@ void Daemon::reload() {
                  std::to_string(static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000));
   control::Loaded loaded = read_config();
   const auto fresh = loaded.config;
+  // Also with the old rules: the signal may be logrotate's, which has moved the log away.
+  const std::string& log_to = fresh ? fresh->log.to : config_->log.to;
+  std::string error;
+  if (!log_writer_->reopen(log_to, error)) log_.error("reload: {}; the old log stays open", error);
   if (!fresh) {
     log_.error("reload: {} has errors (above); the rules that were running stay", config_file_);
     return notify_systemd("READY=1\nSTATUS=serving; the last reload failed, old rules stay");
   }
-  std::string error;
-  if (!log_writer_->reopen(fresh->log.to, error)) log_.error("reload: {}; the old log stays open", error);
   const config::Gateway& before = config_->gateway;
   const config::Gateway& after = fresh->gateway;
   if (before.tproxy_port != after.tproxy_port || before.workers != after.workers || before.ipv6 != after.ipv6)

@@ -15,7 +15,7 @@ import time
 
 import hello
 import pytest
-from lab import Lab, access_rule, check_record, endpoint_text, tls_rule, wait_until
+from lab import V4, Lab, access_rule, check_record, endpoint_text, tls_rule, wait_until
 from peers import assert_ends_in_order, assert_passes
 
 HELLO = hello.client_hello("www.example.com")
@@ -191,6 +191,18 @@ def test_S35_the_log_file_can_be_rotated(start, version, listen, connect):
     assert len(old.read_text().splitlines()) == 1
     assert len(daemon.lines()) == 1
     assert stat.S_IMODE(daemon.log.stat().st_mode) & 0o007 == 0, "names of visited sites are not for everybody"
+
+
+def test_S35_the_log_file_can_be_rotated_while_rules_toml_has_an_error(start, listen, connect):
+    daemon = start()
+    first, _ = one_connection(connect, listen, V4)
+    daemon.record_of(first)
+    old = daemon.log.rename(daemon.folder / "access.log.1")
+    daemon.reload("[gateway]\nlan = 1\n")
+    assert "the rules that were running stay" in daemon.errors()
+    second, _ = one_connection(connect, listen, V4)
+    daemon.record_of(second)
+    assert (len(old.read_text().splitlines()), len(daemon.lines())) == (1, 1)
 
 
 def test_S35_lines_for_which_the_disk_has_no_room_are_counted_and_announced_once(start, version, listen, connect):

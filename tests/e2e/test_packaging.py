@@ -12,6 +12,7 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.no_daemon
 
 INSTALLED = {
+    "etc/logrotate.d/sluice",
     "etc/sluice/rules.toml",
     "usr/lib/systemd/system/sluice-kernel-setup.service",
     "usr/lib/systemd/system/sluice.service",
@@ -21,7 +22,7 @@ INSTALLED = {
     "usr/share/man/man5/rules.toml.5",
     "usr/share/man/man8/sluice-kernel-setup.8",
     "usr/share/man/man8/sluice.8",
-}
+} | {f"usr/share/doc/sluice/{page.name}" for page in (REPO / "docs").glob("*.md")}
 
 
 def make(build, *argv):
@@ -82,7 +83,7 @@ def test_deb(tmp_path):
     depends = re.search(r"^Depends: (.*)$", control, re.M).group(1)
     assert "libc6 (>=" in depends and "nftables" in depends and "iproute2" in depends
     assert "@" not in control.replace("sluice@localhost", "")
-    assert (out / "DEBIAN/conffiles").read_text() == "/etc/sluice/rules.toml\n"
+    assert (out / "DEBIAN/conffiles").read_text() == "/etc/sluice/rules.toml\n/etc/logrotate.d/sluice\n"
     packed = {re.sub(r"\.gz$", "", name) for name in files(out)}
     assert INSTALLED <= packed
     assert subprocess.run(["md5sum", "-c", "--quiet", "DEBIAN/md5sums"], cwd=out, check=False).returncode == 0
