@@ -116,7 +116,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
   of_request(command.add_option("--md5", options.md5, "Its MD5"), "HEX");
   of_request(command.add_option("--sha256", options.sha256, "Its SHA-256"), "HEX");
   command.add_flag("--upload", options.is_upload, "All this is of the request's own body")->group(request)->needs(url);
-  for (CLI::Option* of_connection : {sni, alpn, version, ja4, ech, no_tls}) url->excludes(of_connection);
+  url->excludes(no_tls);
 
   const std::string many = "Many connections";
   CLI::Option* const pcap =

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/canonical_url.h"
+#include "base/host_name.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "cli/capture.h"
@@ -22,6 +23,7 @@
 #include "cli/explain_many.h"
 #include "cli/explain_one.h"
 #include "cli/explain_request.h"
+#include "cli/redirection.h"
 #include "cli/text.h"
 #include "cli/verdict.h"
 #include "config/units.h"
@@ -38,6 +40,52 @@ constexpr size_t log_requests_waiting_max = 1'000'000;  // some 500 MB; a log ha
 
 void print_line(std::string_view line) { fmt::print("{}\n", line); }
 
+/// `--to`; nullopt with `error` set.
+std::optional<Endpoint> described_destination(const ExplainOptions& options, const IpAddress& client, std::string& error) {
+  const auto destination = Endpoint::parse(options.destination);
+  if (!destination)
+    error = fmt::format("--to '{}' is not an address and a port: 192.0.2.1:443 or [2001:db8::1]:443", options.destination);
+  else if (destination->port == 0)
+    error = fmt::format("--to '{}': there is no port 0", options.destination);
+  else if (client.is_v4() != destination->address.is_v4())
+    error = "--client and --to are of different families: one connection has only one";
+  else
+    return destination;
+  return std::nullopt;
+}
+
+/// The name as the rules see it. The daemon closes a connection with another one (`sni_bad_character` and the like).
+bool read_sni(const std::string& text, std::string& name, std::string& error) {
+  if (text.find(':') != std::string::npos && IpAddress::parse(text)) {  // some clients do it
+    name = lower_case(text);
+    return true;
+  }
+  std::string why;
+  if (normalize_host(text, name, why)) return true;
+  error = fmt::format("--sni: {}; the gateway closes a connection with such a ClientHello", why);
+  return false;
+}
+
+/// The ClientHello, from the options; nullopt with `error` set when one of them makes no sense.
+std::optional<hello::ClientHello> described_hello(const ExplainOptions& options, std::string& error) {
+  hello::ClientHello hello;
+  hello.has_ech = options.ech;
+  hello.alpn = split_list(options.alpn);
+  for (const std::string& text : split_list(options.tls_versions)) {
+    const auto version = parse_tls_version(text);
+    if (!version) {
+      error = fmt::format("--tls-version '{}': versions are 1.0, 1.1, 1.2 and 1.3", text);
+      return std::nullopt;
+    }
+    hello.versions.push_back(*version);
+  }
+  std::sort(hello.versions.rbegin(), hello.versions.rend());
+  if (!options.sni) return hello;
+  if (!read_sni(*options.sni, hello.sni, error)) return std::nullopt;
+  hello.has_sni = true;
+  return hello;
+}
+
 /// The client's side of a connection, from the options. nullopt with `error` set when one of them makes no
 /// sense.
 std::optional<Connection> described(const ExplainOptions& options, std::string& error) {
@@ -48,12 +96,8 @@ std::optional<Connection> described(const ExplainOptions& options, std::string& 
   Connection connection;
   const auto client = IpAddress::parse(options.client);
   if (!client) return failed(fmt::format("--client '{}' is not an address", options.client));
-  const auto destination = Endpoint::parse(options.destination);
-  if (!destination)
-    return failed(fmt::format("--to '{}' is not an address and a port: 192.0.2.1:443 or [2001:db8::1]:443",
-                              options.destination));
-  if (client->is_v4() != destination->address.is_v4())
-    return failed("--client and --to are of different families: one connection has only one");
+  const auto destination = described_destination(options, *client, error);
+  if (!destination) return std::nullopt;
   connection.client = {*client, 0};
   connection.destination = *destination;
   connection.interface = options.interface;
@@ -62,23 +106,9 @@ std::optional<Connection> described(const ExplainOptions& options, std::string& 
     connection.first_bytes = hello::Malformed::not_tls;
     return connection;
   }
-  hello::ClientHello hello;
-  hello.has_ech = options.ech;
-  hello.alpn = split_list(options.alpn);
-  for (const std::string& text : split_list(options.tls_versions)) {
-    const auto version = parse_tls_version(text);
-    if (!version) return failed(fmt::format("--tls-version '{}': versions are 1.0, 1.1, 1.2 and 1.3", text));
-    hello.versions.push_back(*version);
-  }
-  std::sort(hello.versions.rbegin(), hello.versions.rend());
-  if (options.sni) {
-    hello.sni = lower_case(*options.sni);
-    if (hello.sni.ends_with('.')) hello.sni.pop_back();
-    hello.has_sni = !hello.sni.empty();
-    if (!hello.has_sni || hello.sni.size() > limits::host_bytes_max)
-      return failed(fmt::format("--sni '{}' is not a host name", *options.sni));
-  }
-  connection.first_bytes = std::move(hello);
+  auto hello = described_hello(options, error);
+  if (!hello) return std::nullopt;
+  connection.first_bytes = *std::move(hello);
   return connection;
 }
 
@@ -106,15 +136,20 @@ std::optional<Request> described_request(const ExplainOptions& options, std::str
   if (!client) return failed(fmt::format("--client '{}' is not an address", options.client));
   request.client = *client;
   if (!options.destination.empty()) {
-    request.destination = Endpoint::parse(options.destination);
-    if (!request.destination)
-      return failed(fmt::format("--to '{}' is not an address and a port: 192.0.2.1:443 or [2001:db8::1]:443",
-                                options.destination));
+    request.destination = described_destination(options, *client, error);
+    if (!request.destination) return std::nullopt;
   }
   std::string why;
   const auto url = canonical_url(options.url, why);
   if (!url) return failed(fmt::format("--url '{}': {}", options.url, why));
   request.url = *url;
+  const bool has_hello = options.sni || options.ech || !options.ja4.empty() || !options.alpn.empty();
+  if (has_hello && url->starts_with("http://"))
+    return failed("--sni, --alpn, --ja4 and --ech describe a ClientHello: they go with https:// alone");
+  auto hello = described_hello(options, error);
+  if (!hello) return std::nullopt;
+  request.hello = *std::move(hello);
+  request.ja4 = options.ja4;
   request.interface = options.interface;
   request.method = options.method;
   request.user = options.user;
@@ -169,11 +204,12 @@ Seen seen_of(const Beginning& beginning, const std::string& interface,
   return seen;
 }
 
+/// `against` may be null.
 int explain_capture(const ExplainOptions& options, Report& report, const config::Config& config,
-                    const std::optional<rules::LocalTime>& at) {
-  const std::vector<uint16_t>& ports = config.gateway.tls_ports;
+                    const config::Config* against, const std::optional<rules::LocalTime>& at) {
   const auto is_wanted = [&](const Endpoint& destination) {
-    return options.all_ports || std::find(ports.begin(), ports.end(), destination.port) != ports.end();
+    return options.all_ports || is_redirected_port(config.gateway, destination.port) ||
+           (against != nullptr && is_redirected_port(against->gateway, destination.port));
   };
   CaptureSummary summary;
   std::string error;
@@ -234,7 +270,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
     if (const auto found = waiting.find(seen->id); found != waiting.end()) {
       for (LoggedRequest& request : found->second) {
         join(request, seen->connection);
-        report.add(request);
+        report.add(request, &seen->connection);
       }
       waiting_count -= found->second.size();
       waiting.erase(found);
@@ -296,7 +332,7 @@ int explain(const ExplainOptions& options) {
   }
   Report report(config, against, print_line);
   return options.pcap_file.empty() ? explain_log(options, report, at)
-                                   : explain_capture(options, report, *config, at);
+                                   : explain_capture(options, report, *config, against.get(), at);
 }
 
 }  // namespace sluice::cli

@@ -158,21 +158,42 @@ Report::Report(std::shared_ptr<const config::Config> config, std::shared_ptr<con
   if (against) against_ = side_of(std::move(against));
 }
 
+Report::Answer Report::answer_of(Side& side, const Connection& connection) {
+  const Verdict verdict = verdict_of(side.judge, *side.config, connection);
+  return {shown_action(verdict), verdict.not_redirected.empty() ? verdict.by : verdict.not_redirected};
+}
+
+Report::Answer Report::answer_of(Side& side, const Request& request, const Connection* connection) {
+  // A request in clear to the proxy has no connection of its own.
+  if (connection != nullptr && !(connection->asked && request.url.starts_with("http://"))) {
+    const Verdict around = verdict_of(side.judge, *side.config, *connection);
+    if (!around.not_redirected.empty()) return {shown_action(around), around.not_redirected};
+    switch (requests_of(*side.config, *connection, around)) {
+      case Requests::paged:
+        return {"block", around.by};
+      case Requests::unread:
+        return {around.action == rules::Action::bump ? "unread" : shown_action(around), around.by};
+      case Requests::read:
+      case Requests::untold:
+        break;
+    }
+  }
+  const RequestVerdict verdict = verdict_of(side.judge, request);
+  return {verdict.action, verdict.by};
+}
+
 void Report::add(const Seen& seen) {
   ++connections_;
-  const Verdict verdict = verdict_of(now_.judge, *now_.config, seen.connection);
-  std::string action = shown_action(verdict);
-  std::string by = verdict.by;
+  auto [action, by] = answer_of(now_, seen.connection);
   ++by_action_[action];
   if (against_) {
-    const Verdict other = verdict_of(against_->judge, *against_->config, seen.connection);
-    const std::string other_action = shown_action(other);
-    const bool is_told = action != "?" && other_action != "?";
+    const Answer other = answer_of(*against_, seen.connection);
+    const bool is_told = action != "?" && other.action != "?";
     if (!is_told) ++untold_connections_;
-    if (!is_told || other_action == action) return;
+    if (!is_told || other.action == action) return;
     ++changes_;
-    action += "->" + other_action;
-    by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
+    action += "->" + other.action;
+    by = fmt::format("{} -> {}", or_dash(by), or_dash(other.by));
   }
   const auto* const hello = std::get_if<hello::ClientHello>(&seen.connection.first_bytes);
   const std::string sni = hello != nullptr ? printable(hello->sni) : "";
@@ -184,20 +205,18 @@ void Report::add(const Seen& seen) {
   print_(line);
 }
 
-void Report::add(const LoggedRequest& logged) {
+void Report::add(const LoggedRequest& logged, const Connection* connection) {
   ++requests_;
-  const RequestVerdict verdict = verdict_of(now_.judge, logged.request);
-  std::string action = verdict.action;
-  std::string by = verdict.by;
+  auto [action, by] = answer_of(now_, logged.request, connection);
   ++by_action_[action];
   if (against_) {
-    const RequestVerdict other = verdict_of(against_->judge, logged.request);
-    const bool is_told = other.action != "?" && verdict.action != "?";
+    const Answer other = answer_of(*against_, logged.request, connection);
+    const bool is_told = other.action != "?" && action != "?";
     if (!is_told) ++untold_requests_;
-    if (!is_told || other.action == verdict.action) return;
+    if (!is_told || other.action == action) return;
     ++changes_;
     action += "->" + other.action;
-    by = fmt::format("{} -> {}", or_dash(verdict.by), or_dash(other.by));
+    by = fmt::format("{} -> {}", or_dash(by), or_dash(other.by));
   }
   std::string line = fmt::format("{} {} {} {} {}", shown_time(logged.time_us), logged.request.client.to_string(),
                                  printable(logged.request.method), printable(logged.request.url), action);

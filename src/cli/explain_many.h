@@ -41,8 +41,9 @@ class Report {
          Print print);
 
   void add(const Seen& seen);
-  /// A request of the log; its line: DATE TIME CLIENT METHOD URL ACTION BY.
-  void add(const LoggedRequest& logged);
+  /// A request of the log; its line: DATE TIME CLIENT METHOD URL ACTION BY. With its connection (may be null), the action of that
+  /// where it means that the request is never read.
+  void add(const LoggedRequest& logged, const Connection* connection = nullptr);
   /// "12 connections: 9 tunnel-sni, 3 terminate" or "2 of 12 connections would change (of 1 connection it
   /// cannot be told)".
   [[nodiscard]] std::string summary() const;
@@ -53,6 +54,12 @@ class Report {
     rules::Judge judge;
   };
   static Side side_of(std::shared_ptr<const config::Config> config);
+  struct Answer {
+    std::string action;
+    std::string by;
+  };
+  static Answer answer_of(Side& side, const Connection& connection);
+  static Answer answer_of(Side& side, const Request& request, const Connection* connection);
 
   Side now_;
   std::optional<Side> against_;

@@ -70,12 +70,17 @@ std::string shown_http(const config::Config& config, const Connection& connectio
   return text;
 }
 
-std::string shown_result(const Verdict& verdict) {
-  if (verdict.passes_http) return fmt::format("=> allow by {} (--url)\n", printable(verdict.by));
-  if (shown_action(verdict) == "?") return "=> cannot be told\n";
-  const char* const effect =
-      verdict.closes ? "closed, nothing is sent to the origin" : "passed through, nothing inside is scanned";
-  return fmt::format("=> {} by {}: {}\n", rules::to_string(verdict.action), printable(verdict.by), effect);
+/// What it means for the two sides.
+std::string shown_effect(const config::Config& config, const Connection& connection, const Verdict& verdict) {
+  const Requests requests = requests_of(config, connection, verdict);
+  if (requests == Requests::paged)
+    return is_http_port(config, connection.destination)
+               ? "its requests get the block page (access.https_page), nothing is sent to the origin"
+               : "decrypted for the block page alone (access.https_page), nothing is sent to the origin";
+  if (verdict.closes) return "closed, nothing is sent to the origin";
+  if (verdict.action != rules::Action::bump) return "passed through, nothing inside is scanned";
+  return requests == Requests::read ? "decrypted, and each request inside is judged for itself (--url)"
+                                    : "decrypted, and what is inside is passed on unread (inspect = false)";
 }
 
 }  // namespace
@@ -92,6 +97,18 @@ std::string shown_stages(const rules::Explanation& explanation) {
   return text;
 }
 
+std::string shown_result(const config::Config& config, const Connection& connection, const Verdict& verdict) {
+  if (!verdict.not_redirected.empty())
+    return fmt::format(
+        "note: {}, so the kernel does not redirect it; the above is what would be if it did\n"
+        "=> not redirected: forwarded as it is, it never reaches the daemon\n",
+        verdict.not_redirected);
+  if (verdict.passes_http) return fmt::format("=> allow by {} (--url)\n", printable(verdict.by));
+  if (shown_action(verdict) == "?") return "=> cannot be told\n";
+  return fmt::format("=> {} by {}: {}\n", rules::to_string(verdict.action), printable(verdict.by),
+                     shown_effect(config, connection, verdict));
+}
+
 std::string explain_one(const config::Config& config, const Connection& connection) {
   const std::string where = connection.interface.empty() ? "" : " on " + printable(connection.interface);
   const std::string title = fmt::format("connect event: {}{} to {}", connection.client.address.to_string(),
@@ -100,7 +117,7 @@ std::string explain_one(const config::Config& config, const Connection& connecti
   rules::Judge judge(config.policy);
   const Verdict verdict = verdict_of(judge, config, connection);
   if (is_http_port(config, connection.destination))
-    return shown_http(config, connection, verdict, title) + shown_result(verdict);
+    return shown_http(config, connection, verdict, title) + shown_result(config, connection, verdict);
   std::string text =
       shown_event(rules::explain(policy, connect_facts(connection), rules::Event::connect), title.c_str());
 
@@ -110,7 +127,7 @@ std::string explain_one(const config::Config& config, const Connection& connecti
     text += shown_event(rules::explain(policy, hello_facts(connection, ja4), rules::Event::hello),
                         hello_title(connection, ja4).c_str());
   }
-  return text + shown_result(verdict);
+  return text + shown_result(config, connection, verdict);
 }
 
 }  // namespace sluice::cli

@@ -100,6 +100,53 @@ bool hangs_on_mime(const rules::Policy& policy, const rules::Facts& facts, const
   return decision.bypass_rule < 0 && may_change(policy.access_rules(), decision.access_rule);
 }
 
+/// What the rules make of the request, once they are asked.
+std::string shown_verdict(const rules::Policy& policy, const RequestVerdict& verdict) {
+  const rules::Rule* const rule = policy.refusing_rule(verdict.decision);
+  if (verdict.action == "?")
+    return "=> cannot be told: it hangs on what is not known here; --user-agent, --mime, --size, --file-type, --sha256 say more\n";
+  if (verdict.action == "redirect")
+    return fmt::format("=> redirect by {}: the client is sent to {}\n", printable(verdict.by),
+                       rule != nullptr ? printable(rule->redirect_to) : "");
+  if (verdict.action == "block") return fmt::format("=> block by {}: the client gets a page\n", printable(verdict.by));
+  return fmt::format("=> allow by {}: passed on{}\n", printable(verdict.by), verdict.decision.scan ? "" : ", unscanned");
+}
+
+/// The last lines: the rules' answer, or why they are not asked.
+std::string shown_end(const config::Config& config, const Request& request, const RequestVerdict& verdict) {
+  const bool is_in_clear = request.url.starts_with("http://");
+  // A client of the proxy asks for it in clear: there is no connection of its own.
+  if (request.user && is_in_clear) return shown_verdict(*config.policy, verdict);
+  const Connection connection = connection_of(request);
+  rules::Judge judge(config.policy);
+  const Verdict around = verdict_of(judge, config, connection);
+  const std::string result = shown_result(config, connection, around);
+  if (!around.not_redirected.empty()) {
+    if (config.explicit_proxy.listen.empty() || !is_in_clear) return result;
+    return result + "   (a client that is configured for the proxy has its answer with --user)\n";
+  }
+  const std::string by = fmt::format("{}: {}", printable(around.by), rules::to_string(around.action));
+  switch (requests_of(config, connection, around)) {
+    case Requests::read:
+      return shown_verdict(*config.policy, verdict);
+    case Requests::paged:
+      return fmt::format("note: its connection is blocked, and read just to show the page (access.https_page)\n"
+                         "=> block by {}: the client gets a page\n",
+                         printable(around.by));
+    case Requests::unread:
+      return fmt::format("note: this request is never seen, because its connection is {} ({})\n",
+                         around.closes                                 ? "closed"
+                         : around.action == rules::Action::bump ? "decrypted but not read"
+                                                                       : "a tunnel",
+                         by) +
+             result;
+    case Requests::untold:
+      return "note: whether this request is seen cannot be told: what becomes of its connection hangs on what is not known here\n" +
+             shown_verdict(*config.policy, verdict);
+  }
+  return result;
+}
+
 std::string title_of(const Request& request, Event event, const RequestFacts& facts) {
   std::string title = event == Event::request
                           ? fmt::format("request event: {} {} from {}", printable(request.method),
@@ -183,6 +230,30 @@ void facts_of(const Request& request, Event event, RequestFacts& out) {
   }
 }
 
+Connection connection_of(const Request& request) {
+  Connection connection;
+  connection.client = {request.client, 0};
+  connection.interface = request.interface;
+  connection.now = request.now;
+  rules::UrlParts url;
+  (void)rules::UrlParts::split(request.url, url);
+  const auto address = IpAddress::parse(url.host);
+  connection.destination = request.destination ? *request.destination : Endpoint{address.value_or(IpAddress{}), url.port};
+  if (request.user) connection.asked = Asked{std::string(url.host), *request.user, true};
+  if (!url.is_https) {
+    connection.first_bytes = PlainHttp{};
+    return connection;
+  }
+  hello::ClientHello hello = request.hello;
+  if (!hello.has_sni && !address) {
+    hello.sni = url.host;
+    hello.has_sni = true;
+  }
+  connection.first_bytes = std::move(hello);
+  connection.ja4 = request.ja4;
+  return connection;
+}
+
 RequestVerdict verdict_of(rules::Judge& judge, const Request& request) {
   RequestVerdict verdict;
   RequestFacts facts;
@@ -223,18 +294,7 @@ std::string explain_request(const config::Config& config, const Request& request
     text += title_of(request, event, facts);
     text += shown_stages(rules::explain(policy, facts.facts, event, false));
   }
-  const rules::Rule* const rule = policy.refusing_rule(verdict.decision);
-  if (verdict.action == "?")
-    return text +
-           "=> cannot be told: it hangs on what is not known here; --user-agent, --mime, --size, "
-           "--file-type, --sha256 say more\n";
-  if (verdict.action == "redirect")
-    return text + fmt::format("=> redirect by {}: the client is sent to {}\n", printable(verdict.by),
-                              rule != nullptr ? printable(rule->redirect_to) : "");
-  if (verdict.action == "block")
-    return text + fmt::format("=> block by {}: the client gets a page\n", printable(verdict.by));
-  return text + fmt::format("=> allow by {}: passed on{}\n", printable(verdict.by),
-                            verdict.decision.scan ? "" : ", unscanned");
+  return text + shown_end(config, request, verdict);
 }
 
 std::optional<FileTypes> parse_file_types(std::string_view text, std::string& error) {

@@ -10,7 +10,9 @@
 
 #include "base/file_type.h"
 #include "base/ip.h"
+#include "cli/verdict.h"
 #include "config/config.h"
+#include "hello/client_hello.h"
 #include "rules/facts.h"
 #include "rules/judge.h"
 
@@ -38,6 +40,10 @@ struct Request {
   std::optional<FileTypes> types;
   std::optional<std::array<uint8_t, 16>> md5;
   std::optional<std::array<uint8_t, 32>> sha256;
+  /// Of the connection that it comes in, with https: what the ClientHello has besides the URL's host; without a name in it, that is the
+  /// SNI.
+  hello::ClientHello hello;
+  std::string ja4;  // empty: not known
   bool has_response = true;  // false: it was refused, so nothing is known of what would have come
 
   /// Of the request's own body, when what is above is the response's: only its size.
@@ -65,7 +71,10 @@ struct RequestVerdict {
 };
 [[nodiscard]] RequestVerdict verdict_of(rules::Judge& judge, const Request& request);
 
-/// Some lines of text, ending in what becomes of the request.
+/// The connection that a request comes in.
+[[nodiscard]] Connection connection_of(const Request& request);
+
+/// Some lines of text, ending in what becomes of the request; of its connection, when that means that it is never seen.
 [[nodiscard]] std::string explain_request(const config::Config& config, const Request& request);
 
 /// "text" of `--file-type`: names of types, comma-separated, with what contains them; nullopt with `error`

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "cli/redirection.h"
 #include "flow/road.h"
 #include "rules/evaluator.h"
 #include "rules/policy.h"
@@ -220,6 +221,15 @@ Verdict verdict_in_clear(rules::Judge& judge, const config::Config& config, cons
   return verdict;
 }
 
+/// Whether a client that is blocked speaks what a page can be shown in (flow/bump, enter_for_page).
+bool can_be_paged(const config::Config& config, const Connection& connection) {
+  if (!config.policy->https_page()) return false;
+  if (is_http_port(config, connection.destination)) return std::holds_alternative<PlainHttp>(connection.first_bytes);
+  const auto* const hello = std::get_if<hello::ClientHello>(&connection.first_bytes);
+  if (hello == nullptr || hello->version_max() < config.tls.min_version) return false;
+  return hello->alpn.empty() || std::find(hello->alpn.begin(), hello->alpn.end(), "http/1.1") != hello->alpn.end();
+}
+
 template <class Integer>
 bool read_number(std::string_view& text, size_t digits, Integer& value) {
   if (text.size() < digits) return false;
@@ -248,8 +258,27 @@ rules::LocalTime from_tm(const std::tm& time) {
 }  // namespace
 
 std::string shown_action(const Verdict& verdict) {
+  if (!verdict.not_redirected.empty()) return "not-redirected";
   if (verdict.passes_http) return "allow";
   return verdict.action == Action::peek ? "?" : rules::to_string(verdict.action);
+}
+
+Requests requests_of(const config::Config& config, const Connection& connection, const Verdict& verdict) {
+  if (verdict.passes_http) return Requests::read;
+  switch (verdict.action) {
+    case Action::peek:
+      return Requests::untold;
+    case Action::bump:
+      return config.policy->inspects(verdict.at_hello.tls_rule) ? Requests::read : Requests::unread;
+    case Action::block:
+      return can_be_paged(config, connection) ? Requests::paged : Requests::unread;
+    case Action::tunnel:
+    case Action::tunnel_sni:
+    case Action::terminate:
+    case Action::redirect:
+      return Requests::unread;
+  }
+  return Requests::untold;
 }
 
 bool is_http_port(const config::Config& config, const Endpoint& destination) {
@@ -270,6 +299,8 @@ rules::Facts connect_facts(const Connection& connection) {
     facts.host = connection.asked->host;
     facts.user = connection.asked->user;
     facts.user_agent_known = Known::not_yet;
+  } else if (connection.destination.address.is_unspecified()) {
+    facts.destination_known = Known::never;
   }
   return facts;
 }
@@ -302,8 +333,12 @@ std::string fingerprint_of(const Connection& connection) {
 
 Verdict verdict_of(rules::Judge& judge, const config::Config& config, const Connection& connection) {
   if (connection.asked && !connection.asked->is_connect) return verdict_in_clear(judge, config, connection);
-  return is_http_port(config, connection.destination) ? http_verdict(judge, config, connection)
-                                                      : tls_verdict(judge, config.tls, connection);
+  Verdict verdict = is_http_port(config, connection.destination) ? http_verdict(judge, config, connection)
+                                                                 : tls_verdict(judge, config.tls, connection);
+  if (!connection.asked)
+    verdict.not_redirected =
+        why_not_redirected(config.gateway, connection.client.address, connection.destination);
+  return verdict;
 }
 
 rules::LocalTime local_time(int64_t time_us) {

@@ -36,7 +36,7 @@ struct Asked {
 
 struct Connection {
   Endpoint client;
-  Endpoint destination;
+  Endpoint destination;   // with the unspecified address: only its port is known
   std::string interface;  // empty: not known
   rules::LocalTime now;
   FirstBytes first_bytes;
@@ -51,9 +51,20 @@ struct Verdict {
   bool passes_http = false;                    // plain HTTP: each request is judged for itself
   bool closes = false;                         // the connection is closed and nothing is sent to the origin
   std::string by;  // `tls rule "Banks"`, `tls.default_action`, `tls.require_sni` …
+  /// Not empty: the kernel leaves the connection alone, and all the above is what would be if it did not.
+  std::string not_redirected;
 };
-/// As in the log; "allow" of plain HTTP that passes, "?" of what cannot be told.
+/// As in the log; "allow" of plain HTTP that passes, "?" of what cannot be told, "not-redirected".
 [[nodiscard]] std::string shown_action(const Verdict& verdict);
+
+/// What becomes of the requests inside a connection that is redirected.
+enum class Requests : uint8_t {
+  read,    // the rules are asked about each
+  paged,   // S26: the connection is blocked, and each gets the block page
+  unread,  // a tunnel, or not HTTP for the gateway, or closed
+  untold,
+};
+[[nodiscard]] Requests requests_of(const config::Config& config, const Connection& connection, const Verdict& verdict);
 
 /// Whether what goes there is taken for plain HTTP.
 [[nodiscard]] bool is_http_port(const config::Config& config, const Endpoint& destination);

@@ -88,6 +88,10 @@ def test_commands_of_other_versions_do_not_pretend_to_exist(command):
     [], ["check", "--frobnicate"], ["check", "extra"], ["explain"], ["explain", "--client", "192.0.2.7"],
     ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1"],
     ["explain", "--client", "192.0.2.7", "--to", "[2001:db8::1]:443"],
+    ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:0"],
+    ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--sni", "https://x.example/"],
+    ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--sni", "*.example"],
+    ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--sni", ""],
     ["explain", "--client", "pc7", "--to", "198.51.100.1:443"],
     ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--at", "noon"],
     ["explain", "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--tls-version", "1.4"],
@@ -194,6 +198,33 @@ def test_explain_without_tls_and_without_sni(rules, tmp_path):
     assert "=> tunnel by tls.non_tls" in explain(strict, *args, "--no-tls")
     assert "=> terminate by tls.require_sni" in explain(strict, *args)
     assert "=> tunnel-sni by tls.default_action" in explain(strict, *args, "--sni", "WWW.Example.com.")
+
+
+def test_explain_says_what_never_reaches_the_daemon(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text('[gateway]\nexempt_clients = ["192.0.2.64/26"]\nipv6 = false\n' + RULES)
+    for client, to, why in [("192.0.2.7", "198.51.100.1:9999", "port 9999 is in neither"),
+                            ("192.0.2.70", "198.51.100.1:443", "the client is in gateway.exempt_clients (192.0.2.64/26)"),
+                            ("2001:db8::7", "[2001:db8:1::1]:443", "gateway.ipv6 is false")]:
+        note, last = explain(path, "--client", client, "--to", to, "--sni", "www.casino.example").splitlines()[-2:]
+        assert note.startswith(f"note: {why}"), note
+        assert last == "=> not redirected: forwarded as it is, it never reaches the daemon"
+    assert "note:" not in explain(path, "--client", "192.0.2.7", "--to", "198.51.100.1:443")
+
+
+def test_explain_a_url_in_a_tunnel_says_that_the_request_is_never_seen(rules):
+    note, last = explain(rules, "--client", "192.0.2.7", "--url", "https://www.example.com/x").splitlines()[-2:]
+    assert note.startswith("note: this request is never seen, because its connection is a tunnel"), note
+    assert last.startswith("=> tunnel-sni by tls.default_action"), last
+    last = explain(rules, "--client", "192.0.2.7", "--url", "https://www.example.com/x", "--sni", "www.casino.example")
+    assert '=> terminate by tls rule "No casinos"' in last
+    assert "=> not redirected" in explain(rules, "--client", "192.0.2.7", "--url", "http://www.example.com/x")
+
+
+def test_explain_reads_an_internationalised_name_as_it_is_on_the_wire(rules):
+    args = ("explain", "-c", str(rules), "--client", "192.0.2.7", "--to", "198.51.100.1:443", "--sni")
+    assert "SNI xn--bcher-kva.example\n" in ok(*args, "Bücher.example")
+    assert "SNI 2001:db8::1\n" in ok(*args, "2001:DB8::1")  # RFC 6066 forbids it, and some clients do it
 
 
 # --- explain, captures
@@ -336,11 +367,35 @@ def test_pcap_reads_other_ports_only_if_asked(rules, tmp_path):
     capture.connection(hello.client_hello("a.example"), to=("198.51.100.1", 8443))
     capture.connection(hello.client_hello("b.example"), to=("198.51.100.1", 443))
     assert [line[5] for line in explain_pcap(rules, tmp_path, capture.pcap())[0]] == ["b.example"]
-    assert [line[5] for line in explain_pcap(rules, tmp_path, capture.pcap(), "--all-ports")[0]] == \
-        ["a.example", "b.example"]
+    assert [line[4:6] for line in explain_pcap(rules, tmp_path, capture.pcap(), "--all-ports")[0]] == \
+        [["not-redirected", "a.example"], ["tunnel-sni", "b.example"]]
     other = tmp_path / "other.toml"
     other.write_text("[gateway]\ntls_ports = [8443]\n" + RULES)
     assert [line[5] for line in explain_pcap(other, tmp_path, capture.pcap())[0]] == ["a.example"]
+    lines, summary = explain_pcap(rules, tmp_path, capture.pcap(), "--against", str(other))
+    assert [(line[4], line[5]) for line in lines] == [("not-redirected->tunnel-sni", "a.example"),
+                                                      ("tunnel-sni->not-redirected", "b.example")]
+    assert lines[1][7] == "tls.default_action -> port 443 is in neither gateway.tls_ports nor gateway.http_ports"
+    assert summary.startswith("2 of 2 connections would change in ")
+
+
+def test_pcap_marks_what_is_exempt_and_reads_the_ports_of_plain_http(rules, tmp_path):
+    capture = Capture()
+    capture.connection(hello.client_hello("a.example"), client="192.0.2.70")
+    capture.connection(hello.client_hello("b.example"), to=("198.51.100.9", 443))
+    capture.connection(hello.client_hello("c.example"), client="2001:db8::7", to=("2001:db8:1::1", 443))
+    capture.connection(b"GET / HTTP/1.1\r\nHost: d.example\r\n\r\n", to=("198.51.100.1", 80))
+    other = tmp_path / "other.toml"
+    other.write_text('[gateway]\nexempt_clients = ["192.0.2.64/26"]\nexempt_destinations = ["198.51.100.9"]\nipv6 = false\n'
+                     'http_ports = [80]\n' + RULES)
+    lines = explain_pcap(other, tmp_path, capture.pcap())[0]
+    assert [line[4] for line in lines] == ["not-redirected"] * 3 + ["allow"]
+    assert [line[7] for line in lines[:3]] == [
+        "the client is in gateway.exempt_clients (192.0.2.64/26)",
+        "the destination is in gateway.exempt_destinations (198.51.100.9)", "gateway.ipv6 is false"]
+    lines, summary = explain_pcap(rules, tmp_path, capture.pcap(), "--against", str(other))
+    assert [line[4] for line in lines] == ["tunnel-sni->not-redirected"] * 3 + ["not-redirected->allow"]
+    assert summary.startswith("4 of 4 connections would change")
 
 
 def test_pcap_takes_schedules_at_the_time_of_the_capture_or_as_told(rules, tmp_path):
@@ -480,12 +535,13 @@ def test_requests_in_a_log_get_the_destination_of_their_connection(tmp_path):
     path.write_text('[gateway]\nhttp_ports = [80]\n[[access.rules]]\nname = "Net"\n'
                     'when = { destination = "198.51.100.0/24", method = "POST" }\n')
     empty = tmp_path / "empty.toml"
-    empty.write_text("")
+    empty.write_text('[gateway]\nhttp_ports = [80]\n')
     request = {"time": "2026-11-21T18:00:00.000000Z", "type": "request", "id": 5, "client": "192.0.2.7:50000",
                "status": 200, "action": "allow", "bytes_down": 10}
+    plain = log_line(id=5, destination="198.51.100.1:80", sni=None, ech=None, alpn=None, tls_version=None, action="allow")
     log = tmp_path / "access.log"
     log.write_text("\n".join([json.dumps({**request, "method": method, "url": "http://a.example/x"}) for method in
-                              ("GET", "POST")] + [log_line(id=5)]) + "\n")
+                              ("GET", "POST")] + [plain]) + "\n")
     done = run("explain", "-c", str(empty), "--log", str(log), "--against", str(path))
     assert done.returncode == 0
     assert done.stdout.decode().splitlines() == [

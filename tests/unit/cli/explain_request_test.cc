@@ -20,6 +20,7 @@ Request request_to(const std::string& url) {
   request.url = url;
   request.user_agent = "curl/8.5";
   request.now = {2026, 11, 21, 6, 720};
+  request.hello.versions = {0x0304};
   return request;
 }
 std::string explained(const std::string& rules, const Request& request) {
@@ -34,18 +35,18 @@ TEST_CASE("a request: the winning rule, and the first condition that failed in e
       "[[bypass.rules]]\nname = \"staff\"\nwhen = { client = \"10.20.0.7\" }\naction = \"allow\"\n"
       "[[access.rules]]\nname = \"uploads\"\nwhen = { method = \"POST\", host = \"a.example\" }\n"
       "[[access.rules]]\nname = \"here\"\nwhen = { url = \"a.example/private/*\" }\n";
-  const std::string text = explained(rules, request_to("https://a.example/private/x"));
+  const std::string text = explained(rules, request_to("http://a.example/private/x"));
   CAPTURE(text);
-  CHECK(has(text, "request event: GET https://a.example/private/x from 10.20.0.5\n"));
+  CHECK(has(text, "request event: GET http://a.example/private/x from 10.20.0.5\n"));
   CHECK(has(text, "no       bypass rule \"staff\" (line 3, allow): client = \"10.20.0.7\" (line 5) does not hold: the client is"));
   CHECK(has(text, "no       access rule \"uploads\" (line 7, block): method = \"POST\" (line 9) does not hold: the method is GET"));
-  CHECK(has(text, "MATCH    access rule \"here\" (line 10, block): url = \"a.example/private/*\" (line 12): the URL is https://"));
+  CHECK(has(text, "MATCH    access rule \"here\" (line 10, block): url = \"a.example/private/*\" (line 12): the URL is http://"));
   CHECK(has(text, "=> block by access rule \"here\": the client gets a page\n"));
 }
 
 TEST_CASE("a response: what is given decides, what is not given leaves it open") {
   const std::string rules = "[[access.rules]]\nname = \"programs\"\nwhen = { file_type = \"executable\", direction = \"response\" }\n";
-  Request request = request_to("https://a.example/setup.exe");
+  Request request = request_to("http://a.example/setup.exe");
   CHECK(has(explained(rules, request), "not yet  access rule \"programs\""));
   CHECK(has(explained(rules, request), "=> cannot be told"));
   std::string error;
@@ -62,14 +63,14 @@ TEST_CASE("a response: what is given decides, what is not given leaves it open")
 
 TEST_CASE("the URL's file name counts at both events, beside the one that is given; an upload has the content itself") {
   const std::string rules = "[[access.rules]]\nname = \"exe\"\nwhen = { file_name = \"a b.exe\" }\n";
-  Request request = request_to("https://a.example/x/a%20b.exe?q");
+  Request request = request_to("http://a.example/x/a%20b.exe?q");
   CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
   request.has_response = false;  // as the daemon: nobody is asked for it
   CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
-  request = request_to("https://a.example/x/a%20b.exe?q");
+  request = request_to("http://a.example/x/a%20b.exe?q");
   request.file_name = "other.txt";
   CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
-  request = request_to("https://a.example/x/c");
+  request = request_to("http://a.example/x/c");
   CHECK(has(explained(rules, request), "=> allow"));
   request.file_name = "a b.exe";
   CHECK(has(explained(rules, request), "=> block by access rule \"exe\""));
@@ -81,12 +82,102 @@ TEST_CASE("the URL's file name counts at both events, beside the one that is giv
 }
 
 TEST_CASE("redirects say where to; a bypass says that nothing is scanned") {
-  CHECK(has(explained("[[access.rules]]\nname = \"r\"\naction = \"redirect\"\nto = \"https://b.example/\"\n",
+  CHECK(has(explained("[[access.rules]]\nname = \"r\"\nwhen = { method = \"GET\" }\naction = \"redirect\"\nto = \"https://b.example/\"\n",
                       request_to("http://a.example/")),
             "=> redirect by access rule \"r\": the client is sent to https://b.example/\n"));
   CHECK(has(explained("[[bypass.rules]]\nname = \"b\"\nwhen = { host = \"a.example\" }\naction = \"allow\"\n",
                       request_to("http://a.example/")),
             "=> allow by bypass rule \"b\": passed on, unscanned\n"));
+}
+
+TEST_CASE("a request in a connection that is not read: the last line is the connection's, and a note says why") {
+  const std::string here = "[[access.rules]]\nname = \"here\"\nwhen = { url = \"a.example/private/*\" }\n";
+  const auto last = [&](const std::string& rules, Request request) {
+    const std::string text = explain_request(*config_of(rules + here), request);
+    CHECK(has(text, "MATCH    access rule \"here\""));
+    return text.substr(text.find("note: ") == std::string::npos ? text.find("=> ") : text.find("note: "));
+  };
+  const std::string bump = "[tls]\ndefault_action = \"bump\"\nca_cert = \"ca.pem\"\nca_key = \"ca.key\"\n";
+  const std::string block = "=> block by access rule \"here\": the client gets a page\n";
+  Request request = request_to("https://a.example/private/x");
+  CHECK(last("", request) ==
+        "note: this request is never seen, because its connection is a tunnel (tls.default_action: tunnel-sni)\n"
+        "=> tunnel-sni by tls.default_action: passed through, nothing inside is scanned\n");
+  CHECK(last(bump, request) == block);
+  CHECK(last(bump + "[[tls.rules]]\nname = \"t\"\nwhen = { host = \"a.example\" }\naction = \"terminate\"\n", request) ==
+        "note: this request is never seen, because its connection is closed (tls rule \"t\": terminate)\n"
+        "=> terminate by tls rule \"t\": closed, nothing is sent to the origin\n");
+  CHECK(last(bump + "[[tls.rules]]\nname = \"m\"\nwhen = { host = \"a.example\" }\naction = \"bump\"\ninspect = false\n", request) ==
+        "note: this request is never seen, because its connection is decrypted but not read (tls rule \"m\": bump)\n"
+        "=> bump by tls rule \"m\": decrypted, and what is inside is passed on unread (inspect = false)\n");
+
+  const std::string guests = "[[access.rules]]\nname = \"guests\"\nwhen = { client = \"10.20.0.0/24\", method = \"CONNECT\" }\n";
+  CHECK(last(bump + guests, request) ==
+        "note: this request is never seen, because its connection is closed (access rule \"guests\": block)\n"
+        "=> block by access rule \"guests\": closed, nothing is sent to the origin\n");
+  const std::string page = bump + "[access]\nhttps_page = true\n" + guests;
+  CHECK(last(page, request) == "note: its connection is blocked, and read just to show the page (access.https_page)\n"
+                               "=> block by access rule \"guests\": the client gets a page\n");
+  request.hello.alpn = {"h2"};  // a page can be shown in HTTP/1.1 alone
+  CHECK(has(last(page, request), "=> block by access rule \"guests\": closed"));
+
+  request = request_to("http://a.example/private/x");
+  CHECK(last("[gateway]\nhttp_ports = [80]\n", request) == block);
+  CHECK(last("", request) ==
+        "note: port 80 is in neither gateway.tls_ports nor gateway.http_ports, so the kernel does not redirect it; "
+        "the above is what would be if it did\n"
+        "=> not redirected: forwarded as it is, it never reaches the daemon\n");
+  CHECK(has(last("[explicit]\nlisten = [\"192.0.2.1:3128\"]\n", request), "--user"));
+  request.user = "alice";  // asks the proxy, whose port is another matter
+  CHECK(last("", request) == block);
+  request = request_to("http://a.example:443/private/x");
+  CHECK(has(last("", request), "=> terminate by tls.non_tls = \"terminate\": the client speaks HTTP"));
+}
+
+TEST_CASE("the connection of a request: the URL's host and port, or what is given besides") {
+  Request request = request_to("https://a.example:8443/");
+  Connection connection = connection_of(request);
+  CHECK(connection.destination == Endpoint{IpAddress{}, 8443});
+  CHECK(std::get<hello::ClientHello>(connection.first_bytes).sni == "a.example");
+  CHECK(!connection.asked);
+  request.hello.sni = "front.example";
+  request.hello.has_sni = true;
+  CHECK(std::get<hello::ClientHello>(connection_of(request).first_bytes).sni == "front.example");
+  request.destination = *Endpoint::parse("198.51.100.1:443");
+  CHECK(connection_of(request).destination == *Endpoint::parse("198.51.100.1:443"));
+  connection = connection_of(request_to("https://198.51.100.2/"));
+  CHECK(connection.destination == *Endpoint::parse("198.51.100.2:443"));
+  CHECK(!std::get<hello::ClientHello>(connection.first_bytes).has_sni);
+  CHECK(std::holds_alternative<PlainHttp>(connection_of(request_to("http://a.example/")).first_bytes));
+  request.user = "alice";
+  REQUIRE(connection_of(request).asked);
+  CHECK(connection_of(request).asked->host == "a.example");
+}
+
+TEST_CASE("a logged request whose connection would be a tunnel, or not redirected, is told by that") {
+  const std::string line =
+      R"({"time":"2026-11-21T18:00:00.000001Z","type":"request","id":7,"client":"10.20.0.5:4000","method":"GET",)"
+      R"("url":"https://a.example/x","status":200,"action":"allow"})";
+  std::string error;
+  const auto logged = read_request_line(line, error);
+  REQUIRE_MESSAGE(logged, error);
+  Connection connection = connection_of(request_to("https://a.example/x"));
+  connection.destination = *Endpoint::parse("198.51.100.1:443");
+  const std::string bump = "[tls]\ndefault_action = \"bump\"\nca_cert = \"ca.pem\"\nca_key = \"ca.key\"\n";
+  std::string told;
+  const auto against = [&](const std::string& other) {
+    told.clear();
+    Report report(config_of(bump), config_of(other), [&](std::string_view text) { told = text; });
+    report.add(*logged, &connection);
+    return told.substr(told.find("a.example/x ") + 12);
+  };
+  CHECK(against("") == "allow->tunnel-sni access.default -> tls.default_action");
+  CHECK(against("[gateway]\nexempt_clients = [\"10.20.0.0/16\"]\n" + bump) ==
+        "allow->not-redirected access.default -> the client is in gateway.exempt_clients (10.20.0.0/16)");
+  CHECK(against(bump + "[[tls.rules]]\nname = \"m\"\nwhen = { port = 443 }\naction = \"bump\"\ninspect = false\n") ==
+        "allow->unread access.default -> tls rule \"m\"");
+  CHECK(against(bump + "[access]\nhttps_page = true\n[[access.rules]]\nname = \"g\"\nwhen = { method = \"CONNECT\" }\n") ==
+        "allow->block access.default -> access rule \"g\"");
 }
 
 TEST_CASE("a request's line of the log, judged by the rules and by others") {

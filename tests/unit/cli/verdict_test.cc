@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "cli/redirection.h"
 #include "unit/config/loading.h"
 
 using namespace sluice;
@@ -296,4 +297,30 @@ TEST_CASE("a time on the command line is a time of the calendar") {
        {"", "2026-11-21", "2026-02-29 09:00", "2026-13-01 09:00", "2026-11-21 24:00", "2026-11-21 09:60",
         "2026-11-21 9:00", "2026-11-21 09:00 ", "-026-11-21 09:00", "2026-00-10 09:00"})
     CHECK_MESSAGE(!parse_local_time(bad), bad);
+}
+
+TEST_CASE("what the kernel leaves alone is no verdict of the rules") {
+  const auto why = [](const std::string& gateway, const char* client, const char* destination) {
+    return why_not_redirected(config_of("[gateway]\n" + gateway)->gateway, *IpAddress::parse(client),
+                              *Endpoint::parse(destination));
+  };
+  CHECK(why("", "192.0.2.7", "198.51.100.1:443").empty());
+  CHECK(why("", "2001:db8::7", "[2001:db8:1::1]:443").empty());
+  CHECK(why("", "192.0.2.7", "198.51.100.1:80") == "port 80 is in neither gateway.tls_ports nor gateway.http_ports");
+  CHECK(why("http_ports = [80]", "192.0.2.7", "198.51.100.1:80").empty());
+  CHECK(why("ipv6 = false", "2001:db8::7", "[2001:db8:1::1]:443") == "gateway.ipv6 is false");
+  CHECK(why("ipv6 = false", "192.0.2.7", "198.51.100.1:443").empty());
+  const std::string exempt = "exempt_clients = [\"192.0.2.64/26\"]\nexempt_destinations = [\"198.51.100.9\", \"2001:db8::/32\"]";
+  CHECK(why(exempt, "192.0.2.63", "198.51.100.1:443").empty());
+  CHECK(why(exempt, "192.0.2.64", "198.51.100.1:443") == "the client is in gateway.exempt_clients (192.0.2.64/26)");
+  CHECK(why(exempt, "192.0.2.7", "198.51.100.9:443") == "the destination is in gateway.exempt_destinations (198.51.100.9)");
+  CHECK(why(exempt, "2001:db9::1", "[2001:db8::1]:443") ==
+        "the destination is in gateway.exempt_destinations (2001:db8::/32)");
+  CHECK(why("exempt_destinations = [\"0.0.0.0/0\"]", "192.0.2.7", "0.0.0.0:443").empty());  // not known
+
+  Connection connection = connection_from("192.0.2.7", hello_to("www.example.com"));
+  connection.destination.port = 9999;
+  CHECK(shown_action(verdict_with(rules_text, connection)) == "not-redirected");
+  connection.asked = Asked{"www.example.com", "", true};  // of the proxy, which no redirection brings there
+  CHECK(shown_action(verdict_with(rules_text, connection)) == "tunnel-sni");
 }
