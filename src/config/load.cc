@@ -12,6 +12,7 @@
 #include "config/rules_reader.h"
 #include "config/section.h"
 #include "config/toml.h"
+#include "rules/address_error.h"
 
 namespace sluice::config {
 namespace {
@@ -25,6 +26,15 @@ constexpr std::array<NotYet, 3> later_tls = {
 constexpr std::array<NotYet, 2> later_tables = {
     {{"antivirus", "this version does not scan content yet"}, {"icap", "this version does not scan content yet"}}};
 
+// An element that is no number.
+std::string remedy_for_port(const Value& element) {
+  const auto* text = std::get_if<std::string>(&element.is);
+  if (text == nullptr) return "";
+  return text->find_first_not_of("0123456789") == std::string::npos
+             ? fmt::format("; write {}, without quotes", *text)
+             : std::string("; ranges and names are not possible here: write each port, as in [443, 8443]");
+}
+
 std::vector<uint16_t> read_ports(Section& section, std::string_view key, const Gateway& gateway) {
   std::vector<uint16_t> ports;
   const Array* array = section.array(key);
@@ -33,8 +43,8 @@ std::vector<uint16_t> read_ports(Section& section, std::string_view key, const G
   for (const Value& element : array->values) {
     const auto* number = std::get_if<int64_t>(&element.is);
     if (number == nullptr) {
-      section.problems().error(element.position,
-                               fmt::format("{} must be a list of numbers, not of {}", name, element.type()));
+      section.problems().error(element.position, fmt::format("{} must be a list of numbers, not of {}{}", name, element.type(),
+                                                             remedy_for_port(element)));
     } else if (*number < 1 || *number > 65535) {
       section.problems().error(element.position,
                                fmt::format("{}: a port is from 1 to 65535, not {}", name, *number));
@@ -90,11 +100,12 @@ void read_interfaces(Section& section, Gateway& gateway) {
           element.position,
           fmt::format("gateway.lan must be a list of interface names, not of {}", element.type()));
     } else if (!is_interface_name(*name)) {
-      section.problems().error(element.position,
-                               fmt::format("gateway.lan: '{}' is not the name of an interface; allowed are "
-                                           "names of 1 to 15 characters as `ip link` "
-                                           "shows them, and a beginning with a * (\"wg*\")",
-                                           *name));
+      const bool is_address = rules::looks_like_address(*name);
+      section.problems().error(
+          element.position,
+          fmt::format("gateway.lan: '{}' is {}not the name of an interface; allowed are names of 1 to 15 characters as "
+                      "`ip link` shows them, and a beginning with a * (\"wg*\")",
+                      *name, is_address ? "meant as an address, " : ""));
     } else if (*name == "lo") {
       section.problems().error(element.position,
                                "gateway.lan: 'lo' carries no LAN traffic; for the router's own connections "

@@ -7,7 +7,9 @@
 #include <charconv>
 
 #include "config/page_reader.h"
+#include "config/remedy.h"
 #include "config/units.h"
+#include "rules/address_error.h"
 
 namespace sluice::config {
 namespace {
@@ -30,12 +32,6 @@ constexpr std::array<Slot, rules::slot_count> all_slots = {
 // What a TLS rule cannot ask for: it is decided before anything inside is read.
 constexpr uint32_t message_slots = rules::content_slots | rules::bit_of(Slot::direction);
 
-// An address that was meant as one, rather than the name of an interface.
-bool looks_like_address(std::string_view text) {
-  return text.find_first_of(":/") != std::string_view::npos ||
-         text.find_first_not_of("0123456789.") == std::string_view::npos;
-}
-
 bool network_of(std::string_view text, Cidr& network, std::string& error) {
   std::optional<Cidr> meant;
   if (const auto parsed = Cidr::parse(text, &meant)) {
@@ -44,10 +40,7 @@ bool network_of(std::string_view text, Cidr& network, std::string& error) {
   }
   error = meant ? fmt::format("'{}' has bits set behind its prefix; its network is \"{}\"", text,
                               meant->to_string())
-                : fmt::format(
-                      "'{}' is not an address; allowed are \"192.0.2.7\", \"2001:db8::7\" and networks "
-                      "(\"192.0.2.0/24\", \"2001:db8::/32\")",
-                      text);
+                : rules::address_error(text);
   return false;
 }
 
@@ -97,6 +90,8 @@ class HostSink final : public rules::ListSink {
 }  // namespace
 
 bool is_interface_name(std::string_view name) {
+  const bool is_number = name.find_first_not_of("0123456789") == std::string_view::npos;  // "100": a VLAN, perhaps
+  if (!is_number && rules::looks_like_address(name)) return false;
   if (name.ends_with('*')) name.remove_suffix(1);
   return !name.empty() && name.size() <= interface_bytes_max && name != "." && name != ".." &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -231,9 +226,9 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
   switch (builder_.slot_of(group)) {
     case Slot::client: {
       Cidr network;
-      if (!looks_like_address(text) && is_interface_name(text)) return full(builder_.add_text(group, text));
+      if (!rules::looks_like_address(text) && is_interface_name(text)) return full(builder_.add_text(group, text));
       if (!network_of(text, network, error)) {
-        if (!looks_like_address(text)) error += ", or the name of an interface (\"eth2\", \"wg*\")";
+        if (!rules::looks_like_address(text)) error += ", or the name of an interface (\"eth2\", \"wg*\")";
         return false;
       }
       builder_.add_network(group, network);
@@ -242,7 +237,7 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
     case Slot::destination: {
       Cidr network;
       if (!network_of(text, network, error)) {
-        if (!looks_like_address(text)) error += "; a name goes into the condition host";
+        if (!rules::looks_like_address(text)) error += "; a name goes into the condition host";
         return false;
       }
       builder_.add_network(group, network);
@@ -349,9 +344,9 @@ std::vector<GroupId> RulesReader::read_groups(Slot slot, const Value& value, con
     } else {
       problems_.error(
           element.position,
-          fmt::format("{} must be {}, or a list of these, not {}", key,
-                      slot == Slot::port ? "a number, or a string like \"8000-8100\"" : "a string",
-                      element.type()));
+          fmt::format("{} must be {}, or a list of these, not {}{}", key,
+                      slot == Slot::port ? "a number, or a string like \"8000-8100\"" : "a string", element.type(),
+                      slot == Slot::tls_version || slot == Slot::user ? quotes_remedy(element) : ""));
       return;
     }
     if (text.starts_with('@')) {

@@ -67,7 +67,7 @@ class Section {
   [[nodiscard]] std::optional<size_t> choice_index(std::string_view key,
                                                    std::span<const std::string_view> names);
   template <class T>
-  [[nodiscard]] const T* typed(std::string_view key, std::string_view wanted);
+  [[nodiscard]] const T* typed(std::string_view key, std::string_view wanted, bool has_remedy = true);
 
   const Table* table_;
   std::string path_;

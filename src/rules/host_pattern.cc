@@ -5,9 +5,34 @@
 #include <algorithm>
 
 #include "base/ip.h"
+#include "rules/address_error.h"
 
 namespace sluice::rules {
 namespace {
+
+// What is a pattern elsewhere: in other conditions, in block lists, in other programs.
+std::string explain_other_form(std::string_view text) {
+  const auto inner = [&](size_t front) { return text.substr(front, text.find_first_of("^/$|", front) - front); };
+  if (text.starts_with("re:"))
+    return fmt::format("'{}': a host takes no regular expression; those go into url, or write \".example.com\" for a name and all "
+                       "under it",
+                       text);
+  if (text.starts_with("||")) return fmt::format("'{}' is the Adblock form, for list files; here write \".{}\"", text, inner(2));
+  if ((text.ends_with(".txt") || text.ends_with(".list") || text.ends_with(".lst")) && text.find('/') != std::string_view::npos &&
+      text.find("://") == std::string_view::npos)
+    return fmt::format("'{}': did you mean the list file, \"@{}\"?", text, text);
+  const size_t comma = text.find_first_of(",;");
+  if (comma != std::string_view::npos && comma > 0)
+    return fmt::format("'{}' are several in one string; write a list, [\"{}\", \"…\"]", text, text.substr(0, comma));
+  const size_t space = text.find(' ');
+  if (space == std::string_view::npos) return "";
+  const size_t first = text.find_first_not_of(' ');
+  const size_t last = text.find_last_not_of(' ');
+  if (first == std::string_view::npos) return "";
+  const std::string_view bare = text.substr(first, last + 1 - first);
+  return bare.find(' ') == std::string_view::npos ? fmt::format("'{}' is not a host name: it has a space around it; write \"{}\"", text, bare)
+                                                  : fmt::format("'{}' is not a host name: it has a space inside", text);
+}
 
 // Why `text` is not a pattern, once normalize_host() has refused `name` (the text without its prefix) for
 // `error`.
@@ -17,6 +42,10 @@ void explain_refusal(std::string_view text, std::string_view name, std::string& 
       "(both)";
   if (text.empty()) {
     error = fmt::format("a host pattern cannot be empty; {}", allowed);
+  } else if (const auto hint = address_hint(text)) {
+    error = *hint;
+  } else if (const std::string other = explain_other_form(text); !other.empty()) {
+    error = other;
   } else if (const size_t scheme = text.find("://"); scheme != std::string_view::npos) {
     std::string_view host = text.substr(scheme + 3);
     host = host.substr(0, host.find_first_of("/?#"));
@@ -82,6 +111,9 @@ bool HostPattern::parse_into(std::string_view text, HostPattern& pattern, std::s
   // A name whose last label is a number can only be an address, or a mistyped one (WHATWG URL, section 3.5).
   const std::string_view last = std::string_view(pattern.name).substr(pattern.name.rfind('.') + 1);
   if (!std::all_of(last.begin(), last.end(), [](char c) { return c >= '0' && c <= '9'; })) return true;
+  const auto hint = text.find('-') == std::string_view::npos ? std::nullopt : address_hint(text);  // a range
+  if (hint) error = *hint;
+  if (hint) return false;
   error =
       IpAddress::parse(pattern.name)
           ? fmt::format("'{}' is an address, which has no names under it: write \"{}\"", text, pattern.name)

@@ -6,6 +6,8 @@
 #include <array>
 #include <optional>
 
+#include "rules/address_error.h"
+
 namespace sluice::rules {
 namespace {
 
@@ -59,10 +61,11 @@ class HostListReader {
     if (may_be_network(text)) {
       std::optional<Cidr> meant;
       const auto network = Cidr::parse(text, &meant);
-      if (!network)
-        return problem(text, meant ? fmt::format("'{}' has bits set behind its prefix; its network is {}",
-                                                 text, meant->to_string())
-                                   : fmt::format("'{}' is not an address or a network", text));
+      if (!network) {
+        if (meant)
+          return problem(text, fmt::format("'{}' has bits set behind its prefix; its network is {}", text, meant->to_string()));
+        return problem(text, address_hint(text).value_or(fmt::format("'{}' is not an address or a network", text)));
+      }
       sink_.network(*network);
       ++summary_.entries;
       return;

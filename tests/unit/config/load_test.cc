@@ -161,6 +161,80 @@ TEST_CASE("keys that are not known: the nearest one, or all") {
   check_refused({"[log]\nzzzzzzzz = 1\n", "2:1: error: unknown key 'zzzzzzzz' in log; known are format, to"});
 }
 
+TEST_CASE("keys that belong elsewhere") {
+  check_refused({"[tls]\nlan = [\"eth1\"]\n", "2:1: error: unknown key 'lan' in tls; it is a key of [gateway]\n"});
+  check_refused({"lan = [\"eth1\"]\n", "1:1: error: unknown key 'lan' at the top of the file; it is a key of [gateway]"});
+  check_refused({"[[access.rules]]\ndefault = \"block\"\n",
+                 "2:1: error: unknown key 'default' in access.rules; it is a key of [access]: put it above the first [[access.rules]]"});
+  check_refused({"[[access.rules]]\nlan = 1\n", "unknown key 'lan' in access.rules; it is a key of [gateway]"});
+  check_refused({"[[access.rules]]\nhost = \"a.example\"\n",
+                 "2:1: error: unknown key 'host' in access.rules; conditions go into when = { host = … }"});
+  check_refused({"[[access.rules]]\ntime = \"Mon\"\n", "conditions go into when = { schedule = … }"});
+  check_refused({"[access]\nwhen = {}\n", "unknown key 'when' in access; it belongs into a rule, below [[access.rules]]"});
+  check_refused({"[[rules]]\nname = \"x\"\n", "1:3: error: unknown key 'rules' at the top of the file; rules are written [[access.rules]]"});
+  check_refused({"[[access.rules]]\nwhen = { action = \"block\" }\n", "it is a key of the rule"});
+  for (const auto& [key, meant] : {std::pair{"time", "schedule"}, std::pair{"interface", "client"}, std::pair{"ip", "client"},
+                                   std::pair{"source", "client"}, std::pair{"domain", "host"}})
+    check_refused({("[[access.rules]]\nwhen = { " + std::string(key) + " = \"x\" }\n").c_str(),
+                   ("2:10: error: unknown key '" + std::string(key) + "' in access.rules.when: did you mean '" + meant + "'?").c_str()});
+  // Each is named once, however often it was asked for.
+  const std::string problems = problems_of(load("[tls]\nzzzzzzzz = 1\n"));
+  CHECK(problems.find("known are decrypt, ") != std::string::npos);
+  CHECK(problems.find("default_action") == problems.rfind("default_action"));
+  CHECK(problems.find("ca_cert") == problems.rfind("ca_cert"));
+}
+
+TEST_CASE("the homes of keys are those where they are known") {
+  for (const char* key : {"tproxy_port", "lan", "listen", "non_http", "template", "https_page", "relay_memory", "format", "decrypt",
+                          "ca_cert", "expired", "min_version", "rule_priority", "users", "server", "hold_limit", "connections"}) {
+    CAPTURE(key);
+    const std::string misplaced = problems_of(load("[links]\n" + std::string(key) + " = 1979-05-27\n"));
+    const size_t at = misplaced.find("it is a key of [");
+    REQUIRE(at != std::string::npos);
+    const std::string table = misplaced.substr(at + 16, misplaced.find(']', at) - at - 16);
+    const std::string placed = problems_of(load("[" + table + "]\n" + std::string(key) + " = 1979-05-27\n"));
+    CHECK(placed.find("unknown key") == std::string::npos);
+  }
+}
+
+TEST_CASE("wrong types are told the form") {
+  check_refused({"[gateway]\nlan = \"eth1\"\n", "2:7: error: gateway.lan must be a list, not a string; write [\"eth1\"]\n"});
+  check_refused({"[gateway]\ntls_ports = 443\n", "must be a list, not a whole number; write [443]\n"});
+  check_refused({"[gateway]\ntls_ports = \"443\"\n", "must be a list, not a string; write [443]\n"});
+  check_refused({"[gateway]\ntls_ports = \"443-450\"\n", "ranges are not possible here"});
+  check_refused({"[gateway]\ntls_ports = [\"443-450\"]\n", "2:14: error: gateway.tls_ports must be a list of numbers, not of a string; ranges and names are not possible here"});
+  check_refused({"[gateway]\ntls_ports = [\"443\"]\n", "; write 443, without quotes"});
+  check_refused({"[gateway]\nworkers = \"4\"\n", "not a string; write 4, without quotes"});
+  check_refused({"[tls]\ndecrypt = \"yes\"\n", "must be true or false, not a string; write true, without quotes"});
+  check_refused({"[tls]\ndecrypt = 0\n", "write false, without quotes"});
+  check_refused({"[tls]\nmin_version = 1.2\n", "must be \"1.2\" or \"1.3\", not a number with a fraction; write \"1.2\"\n"});
+  check_refused({"[log]\nto = [\"journald\"]\n", "must be a string, not a list; write \"journald\", without brackets"});
+  check_refused({"[access.rules]\nname = \"x\"\n", "1:1: error: access.rules must be a list, not a table; write [[access.rules]]\n"});
+  check_refused({"[[bypass]]\nname = \"x\"\n", "1:1: error: bypass must be a table, not a list; write [[bypass.rules]]\n"});
+  check_refused({"[[gateway]]\nworkers = 1\n", "gateway must be a table, not a list; write [gateway]\n"});
+  check_refused({"[[access.rules]]\nexcept = { host = \"a\" }\n", "must be a list, not a table; write except = [ { host = \"a\" } ]\n"});
+  check_refused({"[[access.rules]]\nwhen = \"a.example\"\n", "must be a table, not a string; write when = { host = \"a.example\" }\n"});
+  check_refused({"[[access.rules]]\nwhen = [ { host = \"a\" } ]\n", "must be a table, not a list; write one table"});
+  check_refused({"[[access.rules]]\nwhen = { tls_version = 1.2 }\n", "not a number with a fraction; write \"1.2\"\n"});
+}
+
+TEST_CASE("actions of other tables and other programs") {
+  const auto action = [](const std::string& table, const std::string& word, const char* problem) {
+    check_refused({("[[" + table + ".rules]]\naction = \"" + word + "\"\n").c_str(), problem});
+  };
+  action("tls", "block", "not \"block\"; \"block\" is an action of [[access.rules]]\n");
+  action("access", "bump", "2:10: error: access.rules.action must be \"allow\", \"block\" or \"redirect\", not \"bump\"; \"bump\" is an action of [[tls.rules]]\n");
+  action("bypass", "tunnel", "\"tunnel\" is an action of [[tls.rules]]");
+  for (const char* word : {"deny", "drop", "reject"}) {
+    action("access", word, "did you mean \"block\"?");
+    action("tls", word, "did you mean \"terminate\"?");
+  }
+  action("tls", "reset", "did you mean \"terminate\"?");
+  action("protection", "block", "unknown key 'action' in protection.rules; a protection rule has a key for each class of threats");
+  check_refused({"[access]\ndefault = \"deny\"\n", "did you mean \"block\"?"});
+  check_refused({"[gateway]\nquic = \"block\"\n", "did you mean \"reject\"?"});
+}
+
 TEST_CASE("wrong types") {
   check_refused({"gateway = 1\n", "1:11: error: gateway must be a table, not a whole number"});
   check_refused({"[gateway]\ntproxy_port = \"1\"\n",
@@ -213,6 +287,9 @@ TEST_CASE("values out of range, one past the limit each way") {
   check_refused({"[gateway]\nlan = [\"an-interface-nam\"]\n",
                  "2:8: error: gateway.lan: 'an-interface-nam' is not the name of an interface"});
   check_refused({"[gateway]\nlan = [\"eth0\", \"eth0\"]\n", "2:16: error: gateway.lan names 'eth0' twice"});
+  check_refused({"[gateway]\nlan = [\"192.168.1.*\"]\n",
+                 "2:8: error: gateway.lan: '192.168.1.*' is meant as an address, not the name of an interface"});
+  CHECK(load("[gateway]\nlan = [\"100\", \"en*\"]\n").config);
   check_refused({"[gateway]\nlan = [\"lo\"]\n", "2:8: error: gateway.lan: 'lo'"});
   check_refused({"[gateway]\nexempt_clients = [\"10.0.0.1/8\"]\n",
                  "2:19: error: gateway.exempt_clients: '10.0.0.1/8' has bits set behind its prefix; its "
@@ -361,6 +438,19 @@ TEST_CASE("S19, S20: patterns that are none") {
   refused("client = \"10.0.0.256\"", "2:19: error: access.rules.when.client: '10.0.0.256' is not an address");
   refused("client = \"10.0.0.0/33\"", "is not an address");
   refused("client = \"10.0.0.1/8\"", "has bits set behind its prefix; its network is \"10.0.0.0/8\"");
+  // Names with a wildcard they are not: such a rule would be dead.
+  refused("client = \"192.168.1.*\"",
+          "2:19: error: access.rules.when.client: '192.168.1.*' is not an address; a network is written \"192.168.1.0/24\"");
+  refused("client = [\"eth1\", \"192.168.*\"]", "2:28: error: access.rules.when.client: '192.168.*' is not an address");
+  refused("client = \"10.0.*\"", "a network is written \"10.0.0.0/16\"");
+  refused("client = \"10.0.0.1-9\"", "ranges are written as networks");
+  refused("client = \"10.0.0.0/255.0.0.0\"", "write \"10.0.0.0/8\"");
+  refused("client = \"[2001:db8::1]\"", "write \"2001:db8::1\"");
+  refused("client = \"0011.22aa.bbcc\"", "is a MAC address");
+  refused("host = \"192.168.1.*\"", "a network is written \"192.168.1.0/24\"");
+  refused("host = \"[2001:db8::1]\"", "write \"2001:db8::1\"");
+  refused("host = \"10.0.0.1-10.0.0.2\"", "is a range");
+  refused("destination = \"10.0.0.1-10.0.0.2\"", "is a range");
   refused("client = \"eth 0\"", "or the name of an interface");
   refused("destination = \"example.com\"", "a name goes into the condition host");
   refused("port = 0", "'0' is not a port");

@@ -50,6 +50,23 @@ TEST_CASE("S20: nonsense patterns are refused with a suggestion") {
   CHECK(refused_with("a\xff.example", "internationalised"));
 }
 
+TEST_CASE("what is a pattern elsewhere is told what to write here") {
+  CHECK(refused_with("[2001:db8::1]", "write \"2001:db8::1\""));
+  CHECK(refused_with("192.168.1.*", "a network is written \"192.168.1.0/24\""));
+  CHECK(refused_with("10.0.0.1-10.0.0.9", "is a range"));
+  CHECK(refused_with("re:^ads", "a host takes no regular expression; those go into url"));
+  CHECK(refused_with("lists/l.txt", "did you mean the list file, \"@lists/l.txt\"?"));
+  CHECK(refused_with("||a.example^", "here write \".a.example\""));
+  CHECK(refused_with("||a.example^$important", "here write \".a.example\""));
+  CHECK(refused_with("a.example ", "'a.example ' is not a host name: it has a space around it; write \"a.example\""));
+  CHECK(refused_with(" a.example", "write \"a.example\""));
+  CHECK(refused_with("a example", "'a example' is not a host name: it has a space inside"));
+  CHECK(refused_with(" ", "not a host name"));
+  CHECK(refused_with("a.example, b.example", "write a list, [\"a.example\", \"…\"]"));
+  CHECK(refused_with("foo.com/x.txt", "did you mean the list file"));
+  CHECK(refused_with("http://foo.com/x.txt", "\"foo.com\""));
+}
+
 TEST_CASE("a name has labels of 63 bytes and 253 bytes in all, and not one more") {
   const std::string label63(63, 'a');
   const std::string full = label63 + "." + label63 + "." + label63 + "." + std::string(61, 'b');
