@@ -13,8 +13,10 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <optional>
 #include <span>
+#include <system_error>
 
 #include "base/utf8.h"
 #include "cli/command_line.h"
@@ -134,6 +136,22 @@ const passwd* owner_of_key(const std::string& name, std::string& error) {
     return user;
   }
   return geteuid() == 0 ? getpwnam("sluice") : nullptr;
+}
+
+/// rules.toml takes relative names from its own directory, which is hardly the current one.
+std::string absolute(const std::string& file) {
+  std::error_code ignored;
+  const auto path = std::filesystem::absolute(file, ignored);
+  return path.empty() ? file : path.lexically_normal().string();
+}
+
+std::string in_toml(const std::string& file) {
+  std::string text = "\"";
+  for (const char c : printable(absolute(file))) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
 }
 
 std::string host_name() {
@@ -261,6 +279,11 @@ int ca_init(const CaInitOptions& options) {
     fmt::print(stderr, "sluice ca init: {}\n", printable(*wrong));
     return exit_usage;
   }
+  if (absolute(options.certificate_file) == absolute(options.key_file)) {
+    fmt::print(stderr, "sluice ca init: --cert and --key are the same file, {}; each needs its own\n",
+               printable(options.key_file));
+    return exit_usage;
+  }
   for (const std::string& file : {options.certificate_file, options.key_file})
     if (exists(file))
       return complain(fmt::format("{}: exists already, and is never overwritten; move it away first", file));
@@ -296,10 +319,10 @@ int ca_init(const CaInitOptions& options) {
       "certificate", options.certificate_file, "private key", options.key_file,
       owner != nullptr ? fmt::format(", owner {}", owner->pw_name) : "");
   fmt::print(
-      "\nIn rules.toml, under [tls]:\n\n  ca_cert = \"{}\"\n  ca_key = \"{}\"\n\nThen install the "
+      "\nIn rules.toml, under [tls]:\n\n  ca_cert = {}\n  ca_key = {}\n\nThen install the "
       "certificate on the clients: "
-      "'sluice ca export --for all' says how.\n",
-      options.certificate_file, options.key_file);
+      "'sluice ca export{} --for all' says how.\n",
+      in_toml(options.certificate_file), in_toml(options.key_file), printable(ca_option_for(options.certificate_file)));
   return exit_ok;
 }
 
@@ -331,7 +354,7 @@ int ca_export(const CaExportOptions& options) {
   if (!options.platform.empty()) {
     const auto platforms = options.platform == "all" ? ca_platforms() : std::vector{options.platform};
     for (const std::string& platform : platforms) {
-      const std::string text = ca_instructions(platform);
+      const std::string text = ca_instructions(platform, options.certificate_file);
       if (text.empty()) {
         fmt::print(stderr, "sluice ca export: --for {}: not one of {}, all\n", printable(platform),
                    fmt::join(ca_platforms(), ", "));

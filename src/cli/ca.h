@@ -42,6 +42,8 @@ struct CaExportOptions {
 /// What CaExportOptions::platform may be, besides "all".
 [[nodiscard]] std::vector<std::string> ca_platforms();
 /// How to install a certificate on a platform; empty for one that is not known.
-[[nodiscard]] std::string ca_instructions(const std::string& platform);
+[[nodiscard]] std::string ca_instructions(const std::string& platform, const std::string& certificate_file);
+/// " --cert FILE" for a command in a shell; empty for the default file.
+[[nodiscard]] std::string ca_option_for(const std::string& certificate_file);
 
 }  // namespace sluice::cli

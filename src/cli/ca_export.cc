@@ -2,6 +2,7 @@
 // writes.
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/ca.h"
@@ -83,10 +84,28 @@ std::vector<std::string> ca_platforms() {
   return names;
 }
 
-std::string ca_instructions(const std::string& platform) {
+std::string ca_option_for(const std::string& certificate_file) {
+  if (certificate_file == default_ca_certificate_file) return "";
+  const bool is_plain = std::ranges::all_of(certificate_file, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("/._-+:@%,=").find(c) != std::string_view::npos;
+  });
+  if (is_plain) return " --cert " + certificate_file;
+  std::string quoted;
+  for (const char c : certificate_file) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return " --cert '" + quoted + "'";
+}
+
+std::string ca_instructions(const std::string& platform, const std::string& certificate_file) {
   const auto found =
       std::ranges::find_if(platforms, [&](const Platform& known) { return platform == known.name; });
-  return found == std::end(platforms) ? "" : found->text;
+  if (found == std::end(platforms)) return "";
+  std::string text = found->text;
+  constexpr std::string_view command = "sluice ca export";
+  const std::string option = ca_option_for(certificate_file);
+  for (size_t at = text.find(command); at != std::string::npos; at = text.find(command, at + 1))
+    text.insert(at + command.size(), option);
+  return text;
 }
 
 }  // namespace sluice::cli

@@ -4,9 +4,13 @@
 #include <pcap/pcap.h>
 
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
+
+#include "cli/text.h"
 
 namespace sluice::cli {
 namespace {
@@ -29,6 +33,18 @@ std::optional<LinkType> link_type_of(int datalink) {
     default:
       return std::nullopt;
   }
+}
+
+/// Why libpcap cannot open it: its reason may begin with the file's name, and of other formats it says little.
+std::string why_not_opened(const std::string& file, std::string_view reason) {
+  if (reason.starts_with(file + ": ")) reason.remove_prefix(file.size() + 2);
+  if (reason != "unknown file format") return std::string(reason);
+  std::string first_bytes(6, '\0');
+  if (file != "-") std::ifstream(file, std::ios::binary).read(first_bytes.data(), static_cast<std::streamsize>(first_bytes.size()));
+  const char* const compression = compression_of(first_bytes);
+  return compression == nullptr
+             ? "neither pcap nor pcapng"
+             : fmt::format("compressed with {}: unpack it first, - reads from standard input", compression);
 }
 
 void add_packet(StreamTable& streams, CaptureSummary& summary, LinkType link_type, const pcap_pkthdr& header,
@@ -59,7 +75,7 @@ bool read_capture(const std::string& file, const StreamTable::IsWanted& is_wante
   const std::unique_ptr<pcap_t, decltype(&pcap_close)> capture(pcap_open_offline(file.c_str(), reason),
                                                                pcap_close);
   if (!capture) {
-    error = reason;
+    error = why_not_opened(file, reason);
     return false;
   }
   const int datalink = pcap_datalink(capture.get());

@@ -98,22 +98,44 @@ std::string summary_of(const config::Config& config, size_t warnings) {
 
 std::vector<config::Problem> unused_lists(const config::Config& config) {
   namespace fs = std::filesystem;
-  std::set<fs::path> used;
-  for (const std::string& file : config.list_files) used.insert(fs::path(file).lexically_normal());
-  std::vector<config::Problem> problems;
   std::error_code error;
+  // One list may be named in several ways: relative, absolute, through a link.
+  const auto identity_of = [](const fs::path& file) {
+    std::error_code unknown;
+    const fs::path identity = fs::weakly_canonical(fs::absolute(file, unknown), unknown);
+    return unknown ? file.lexically_normal() : identity;
+  };
+  std::set<fs::path> used;
+  for (const std::string& file : config.list_files) used.insert(identity_of(file));
+  std::vector<config::Problem> problems;
   const fs::path directory = (fs::path(config.file).parent_path() / "lists").lexically_normal();
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     const fs::path file = (directory / entry->path().filename()).lexically_normal();
     const std::string name = file.filename().string();
     std::error_code ignored;
-    if (!entry->is_regular_file(ignored) || name.starts_with('.') || name.starts_with("example-") || used.contains(file))
+    if (!entry->is_regular_file(ignored) || name.starts_with('.') || name.starts_with("example-") || used.contains(identity_of(file)))
       continue;
     problems.push_back({config::Severity::warning, file.string(), 0, 0, "no rule uses this list"});
   }
   std::sort(problems.begin(), problems.end(),
             [](const config::Problem& a, const config::Problem& b) { return a.file < b.file; });
   return problems;
+}
+
+std::optional<config::Problem> log_problem(const config::Config& config) {
+  namespace fs = std::filesystem;
+  const std::string& to = config.log.to;
+  if (!to.starts_with('/')) return std::nullopt;
+  const auto warning = [&](const std::string& what) {
+    return config::Problem{config::Severity::warning, config.file, 0, 0, fmt::format("log.to = \"{}\": {}", to, what)};
+  };
+  std::error_code ignored;
+  if (fs::is_directory(to, ignored)) return warning("this is a directory, and the daemon will not start; name a file in it");
+  const fs::path directory = fs::path(to).parent_path();
+  if (directory == "/var/log/sluice") return std::nullopt;  // systemd makes it, with the service
+  if (fs::status(directory, ignored).type() == fs::file_type::not_found)
+    return warning(fmt::format("there is no directory {}, and the daemon will not start without it", directory.string()));
+  return std::nullopt;
 }
 
 std::optional<std::string> kernel_values(const config::Config& config, std::string& error) {
@@ -162,9 +184,10 @@ int check(const CheckOptions& options) {
     fmt::print("{}", *values);
     return exit_ok;
   }
-  const auto unused = unused_lists(*loaded.config);
-  for (const config::Problem& problem : unused) fmt::print(stderr, "{}\n", printable(problem.to_string()));
-  const size_t warnings = loaded.problems.size() + unused.size();  // with a config there are no errors among them
+  auto on_disk = unused_lists(*loaded.config);
+  if (auto problem = log_problem(*loaded.config)) on_disk.insert(on_disk.begin(), *std::move(problem));
+  for (const config::Problem& problem : on_disk) fmt::print(stderr, "{}\n", printable(problem.to_string()));
+  const size_t warnings = loaded.problems.size() + on_disk.size();  // with a config there are no errors among them
   fmt::print("{}\n", summary_of(*loaded.config, warnings));
   return exit_ok;
 }

@@ -28,6 +28,9 @@ struct CheckOptions {
 /// A warning for each file in the directory lists/ beside the configuration that nothing names (S28); "example-…" is passed over.
 [[nodiscard]] std::vector<config::Problem> unused_lists(const config::Config& config);
 
+/// A warning when log.to is a file that cannot be made, as far as can be seen from here: whoever runs this may see more than the daemon.
+[[nodiscard]] std::optional<config::Problem> log_problem(const config::Config& config);
+
 /// One `key=value` per line, the lists separated by spaces, 0 or 1 for booleans. Values consist of letters,
 /// digits and
 /// "_.+=~@%:/*-", so that a shell script can read them; nullopt with `error` set if one does not.

@@ -6,12 +6,15 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <cstdio>
+#include <string_view>
+#include <vector>
 
 #include "base/utf8.h"
 #include "cli/ca.h"
 #include "cli/check.h"
 #include "cli/explain.h"
 #include "cli/version.h"
+#include "config/units.h"
 
 namespace sluice::cli {
 namespace {
@@ -35,8 +38,8 @@ With --url, the same for a request and its response: what is not given of the re
 it are shown as undecided.
 
 With --pcap, one line for each TLS connection in a capture (pcap or pcapng, - for standard input). With --log, one line
-for each connection and request in an access log of Sluice's own in JSON; what the log does not tell (file types, hashes, user
-agents) leaves a request undecided. With --against FILE2 as well, only what the rules of FILE2 would treat differently.
+for each connection and request in an access log of Sluice's own in JSON (from the journal: journalctl -u sluice -o cat); what
+the log does not tell (file types, hashes, user agents) leaves a request undecided. With --against FILE2 as well, only what the rules of FILE2 would treat differently.
 
 Examples:
   sluice explain --client 10.0.0.7 --to 198.51.100.1:443 --sni www.example.com
@@ -112,7 +115,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
   of_request(command.add_option("--mime", options.mime, "The Content-Type of the response"), "TYPE");
   of_request(command.add_option("--size", options.size, "Its size: '10 MiB'"), "SIZE");
   of_request(command.add_option("--file-name", options.file_name, "Its file name in Content-Disposition (that of the URL counts as well)"), "NAME");
-  of_request(command.add_option("--file-type", options.file_type, "What its content is, as in rules.toml"), "LIST");
+  of_request(command.add_option("--file-type", options.file_type, "What its content is: types of docs/file-types.md, comma-separated"), "LIST");
   of_request(command.add_option("--md5", options.md5, "Its MD5"), "HEX");
   of_request(command.add_option("--sha256", options.sha256, "Its SHA-256"), "HEX");
   command.add_flag("--upload", options.is_upload, "All this is of the request's own body")->group(request)->needs(url);
@@ -123,7 +126,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
       command.add_option("--pcap", options.pcap_file, "A packet capture")->type_name("FILE")->group(many);
   CLI::Option* const all_ports = command
                                      .add_flag("--all-ports", options.all_ports,
-                                               "Of the capture, all TCP ports, not only gateway.tls_ports")
+                                               "Of the capture, all TCP ports, not only those that are redirected")
                                      ->group(many);
   CLI::Option* const log =
       command.add_option("--log", options.log_file, "An access log in JSON, - for standard input")
@@ -131,7 +134,7 @@ void define_explain(CLI::App& command, ExplainOptions& options) {
           ->group(many);
   CLI::Option* const against = command
                                    .add_option("--against", options.against_file,
-                                               "Another configuration: show only what it would change")
+                                               "Another configuration: show only what it would change (of one connection: both)")
                                    ->type_name("FILE2")
                                    ->group(many);
   all_ports->needs(pcap);
@@ -224,13 +227,71 @@ int with_output_flushed(int code) {
   return code == exit_ok ? exit_problem : code;
 }
 
+using Words = std::vector<std::string_view>;
+
+/// An option with one dash too few: CLI11 takes "-sni" for -s, -n and -i, and "-config" for -c onfig.
+std::string missing_dash(const CLI::App& command, const Words& words) {
+  for (const std::string_view word : words) {
+    if (word.size() < 3 || word[0] != '-' || word[1] == '-') continue;
+    const std::string meant = "-" + std::string(word.substr(0, word.find('=')));
+    if (command.get_option_no_throw(meant) != nullptr)
+      return fmt::format("there is no option {}; did you mean {}?", printable(meant.substr(1)), meant);
+  }
+  return "";
+}
+
+std::string unknown_option(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::Option* const option : command.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string_view near = config::nearest(word, views);
+  return fmt::format("there is no option {}{}", printable(word), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+}
+
+/// What is left over when all options are read: a word that is meant to be a file, most often.
+std::string left_over(const CLI::App& app, const CLI::App& command, const Words& words) {
+  if (!words.empty() && words[0].starts_with('-') && &command != &app)
+    return fmt::format("options come behind the command: sluice {} {} …", command.get_name(), printable(words[0]));
+  const std::vector<std::string> words_left = command.remaining();
+  for (const std::string& word : words_left)
+    if (word.starts_with('-') && word != "-") return unknown_option(command, word);
+  for (const std::string& word : words_left) {
+    std::string text = fmt::format("'{}' is not expected here", printable(word));
+    if (command.get_option_no_throw("--pcap") != nullptr)
+      return text + "; a configuration is given with -c FILE, a capture with --pcap FILE, a log with --log FILE";
+    if (command.get_option_no_throw("--config") != nullptr) return text + "; a configuration is given with -c FILE";
+    return text;
+  }
+  return "";
+}
+
 /// --help and --version leave through here too: CLI11 throws for them.
-int leave(const CLI::App& app, const CLI::ParseError& error) {
+int leave(const CLI::App& app, const CLI::ParseError& error, const Words& words) {
   if (error.get_exit_code() == 0) return with_output_flushed(app.exit(error));
-  std::string command = "sluice";
-  for (const CLI::App* chosen : app.get_subcommands()) command += " " + chosen->get_name();
-  fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", command, error.what(), command);
+  std::string name = "sluice";
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    name += " " + command->get_name();
+  }
+  std::string what = missing_dash(*command, words);
+  if (what.empty() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) what = left_over(app, *command, words);
+  if (what.empty()) what = error.what();
+  fmt::print(stderr, "{}: {}\nTry '{} --help'.\n", name, what, name);
   return exit_usage;
+}
+
+/// What somebody may have meant who knows the commands of other daemons, or mistyped one of ours.
+std::string meant_by(std::string_view word, const CLI::App& app) {
+  if (word == "reload") return "; to have the daemon read its configuration again: systemctl reload sluice, or SIGHUP";
+  for (const std::string_view of_systemd : {"start", "stop", "restart", "status", "enable", "disable"})
+    if (word == of_systemd) return fmt::format("; if you mean the daemon: systemctl {} sluice", word);
+  std::vector<std::string_view> names;
+  for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const std::string_view near = config::nearest(word, names);
+  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
 }
 
 }  // namespace
@@ -250,7 +311,8 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
         "\nSIGHUP reads the configuration again (if it has an error, the old one stays in force). SIGTERM "
         "takes no new\n"
         "connections and waits for the open ones, at most limits.drain_timeout; a second SIGTERM stops at "
-        "once.");
+        "once.\n"
+        "SIGUSR1 writes the counters to standard error.");
   }
   CheckOptions check_options;
   check_options.config_file = default_config_file;
@@ -269,13 +331,14 @@ int run_command_line(int argc, const char* const* argv, const RunDaemon& run_dae
   // CLI11 would say that a command is required, and not which word it did not know.
   const auto is_meant = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_meant).empty()) {
-    fmt::print(stderr, "sluice: there is no command '{}'\nTry 'sluice --help'.\n", printable(argv[1]));
+    fmt::print(stderr, "sluice: there is no command '{}'{}\nTry 'sluice --help'.\n", printable(argv[1]),
+               meant_by(argv[1], app));
     return exit_usage;
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return leave(app, error);
+    return leave(app, error, Words(argv + 1, argv + argc));
   }
   if (run_command != nullptr && *run_command) return run_daemon(run_config);
   if (*check_command) return with_output_flushed(check(check_options));

@@ -239,6 +239,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
   // Requests wait for the line of their connection, which comes later and has the destination and the user.
   std::map<uint64_t, std::vector<LoggedRequest>> waiting;
   size_t waiting_count = 0;
+  bool is_ours = false;  // some line of it
   std::string line;
   while (std::getline(log, line)) {
     ++number;
@@ -250,6 +251,7 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
       logged = read_request_line(line, error);
       if (!logged && error.empty()) continue;
     }
+    is_ours = is_ours || seen || logged;
     if (logged) {
       if (at) logged->request.now = *at;
       if (!options.interface.empty()) logged->request.interface = options.interface;
@@ -262,6 +264,9 @@ int explain_log(const ExplainOptions& options, Report& report, const std::option
       continue;
     }
     if (!seen) {
+      if (!is_ours)
+        if (const std::string what = what_log_is(line); !what.empty())
+          return complain(exit_problem, fmt::format("{}: {}", options.log_file, what));
       code = complain(exit_problem, fmt::format("{}:{}: {}", options.log_file, number, error));
       continue;
     }

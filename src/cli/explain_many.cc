@@ -131,6 +131,22 @@ std::optional<Seen> read_log_line(std::string_view line, std::string& error) {
   return seen;
 }
 
+std::string what_log_is(std::string_view first_line) {
+  if (const char* const compression = compression_of(first_line))
+    return fmt::format("compressed with {}: unpack it first, --log - reads from standard input", compression);
+  if (first_line.starts_with("CEF:")) return "in CEF: only access logs in JSON (log.format = \"json\") can be read";
+  if (first_line.starts_with("time=")) return "key=value: only access logs in JSON (log.format = \"json\") can be read";
+  // "Nov 21 18:00:00 host sluice[77]: {…", "-- Boot 1234… --", or journalctl -o json
+  const size_t end = first_line.find("]: ");
+  const size_t digits = end == std::string_view::npos ? end : first_line.find_last_not_of("0123456789", end - 1);
+  const bool is_syslog = !first_line.starts_with('{') && digits != std::string_view::npos && digits + 1 < end &&
+                         first_line[digits] == '[';
+  const bool is_json = first_line.starts_with('{') && first_line.find("\"__REALTIME_TIMESTAMP\"") != std::string_view::npos;
+  if (is_syslog || is_json || first_line.starts_with("-- "))
+    return "in journalctl's own format: journalctl -u sluice -o cat prints the lines as they were written";
+  return "";
+}
+
 void join(LoggedRequest& logged, const Connection& connection) {
   Request& request = logged.request;
   if (request.interface.empty()) request.interface = connection.interface;

@@ -77,6 +77,9 @@ class Report {
 /// keeps only the best TLS version that the client offered.
 [[nodiscard]] std::optional<Seen> read_log_line(std::string_view line, std::string& error);
 
+/// What a file is whose first line is not of our access log in JSON, and what to do; empty: nothing is known of it.
+[[nodiscard]] std::string what_log_is(std::string_view first_line);
+
 /// "2026-11-21T18:00:00.123456Z", as record/format writes it, in microseconds since 1970.
 [[nodiscard]] std::optional<int64_t> parse_log_time(std::string_view text);
 

@@ -302,7 +302,9 @@ std::optional<FileTypes> parse_file_types(std::string_view text, std::string& er
   for (const std::string& name : split_list(std::string(text))) {
     const auto type = file_type_named(name);
     if (!type) {
-      error = fmt::format("'{}' is not a file type", name);
+      error = file_class_named(name)
+                  ? fmt::format("'{}' is a class of file types, and content has one type; docs/file-types.md lists them", name)
+                  : fmt::format("'{}' is not a file type; docs/file-types.md lists them", name);
       return std::nullopt;
     }
     types.add(*type);

@@ -23,6 +23,14 @@ std::string lower_case(std::string text) {
   return text;
 }
 
+const char* compression_of(std::string_view first_bytes) {
+  if (first_bytes.starts_with("\x1f\x8b")) return "gzip";
+  if (first_bytes.starts_with("\xfd" "7zXZ")) return "xz";
+  if (first_bytes.starts_with("\x28\xb5\x2f\xfd")) return "zstd";
+  if (first_bytes.starts_with("BZh")) return "bzip2";
+  return nullptr;
+}
+
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> parts;
   while (!text.empty()) {

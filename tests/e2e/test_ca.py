@@ -70,6 +70,23 @@ def test_init_makes_a_ca_that_openssl_signs_and_verifies_with(ca, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("ca")) == ["ca.key", "ca.pem"]
 
 
+def test_init_prints_absolute_names_and_the_right_command(tmp_path):
+    done = run(BINARY, "ca", "init", "--cert", "ca.pem", "--key", "./ca.key", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert f'ca_cert = "{tmp_path}/ca.pem"\n' in text and f'ca_key = "{tmp_path}/ca.key"\n' in text
+    assert "'sluice ca export --cert ca.pem --for all'" in text
+    done = run(BINARY, "ca", "export", "--cert", "my ca.pem", "--for", "all", cwd=tmp_path)
+    commands = re.findall(r"sluice ca export.*", done.stdout.decode())
+    assert len(commands) > 9 and all(command.startswith("sluice ca export --cert 'my ca.pem' ") for command in commands)
+
+
+def test_one_file_cannot_be_both(tmp_path):
+    done = run(BINARY, "ca", "init", "--cert", tmp_path / "ca.pem", "--key", tmp_path / "x" / ".." / "ca.pem")
+    assert done.returncode == 2 and b"the same file" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_modes_do_not_depend_on_the_umask(ca, umask):
     done = run(BINARY, "ca", "init", "--cert", ca.cert, "--key", ca.key, umask=umask)

@@ -3,6 +3,7 @@
     capture, log or options  ->  sluice explain  ->  what each connection would meet
 """
 
+import gzip
 import json
 import os
 import random
@@ -82,6 +83,45 @@ def test_commands_of_other_versions_do_not_pretend_to_exist(command):
     assert done.returncode == 2
     assert f"no command '{command}'" in done.stderr.decode()
     assert done.stdout == b""
+
+
+@pytest.mark.parametrize("args,hint", [
+    (["reload"], "systemctl reload sluice"), (["status"], "systemctl status sluice"), (["stop"], "systemctl stop sluice"),
+    (["chek"], "did you mean 'check'?"), (["check", "rules.toml"], "'rules.toml' is not expected here; a configuration is given with -c FILE"),
+    (["explain", "lan.pcap"], "a capture with --pcap FILE"), (["explain", "-sni", "x.example"], "did you mean --sni?"),
+    (["check", "-config", "rules.toml"], "did you mean --config?"), (["check", "--confg", "x"], "there is no option --confg; did you mean --config?"),
+    (["-c", "rules.toml", "check"], "sluice check -c"), (["ca", "init", "--days", "1y"], "Try 'sluice ca init --help'"),
+    (["explain", "--client", "192.0.2.7", "--url", "http://a.example/", "--file-type", "exe"], "docs/file-types.md"),
+    (["explain", "--client", "192.0.2.7", "--url", "http://a.example/", "--file-type", "executable"], "a class of file types"),
+])
+def test_a_wrong_command_line_says_what_may_be_meant(args, hint):
+    done = run(*args)
+    assert done.returncode == 2 and done.stdout == b""
+    assert hint in done.stderr.decode()
+
+
+@pytest.mark.parametrize("option,data,message", [
+    ("--pcap", b"not a capture, but long enough to be one", "neither pcap nor pcapng"),
+    ("--pcap", gzip.compress(b"x"), "compressed with gzip"),
+    ("--log", gzip.compress(b"{}"), "compressed with gzip"),
+    ("--log", b'Nov 21 18:00:00 gw sluice[77]: {"time":"2026"}\n' * 9, "journalctl -u sluice -o cat"),
+    ("--log", b"-- Boot 0123 --\n" * 9, "journalctl -u sluice -o cat"),
+    ("--log", b'{"__REALTIME_TIMESTAMP":"1","MESSAGE":"{}"}\n' * 9, "journalctl -u sluice -o cat"),
+    ("--log", b"CEF:0|Sluice|\n" * 9, "only access logs in JSON"), ("--log", b"time=2026 type=connection\n" * 9, "only access logs in JSON"),
+], ids=str)
+def test_a_file_that_is_something_else_is_one_line_that_says_so(rules, tmp_path, option, data, message):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    done = run("explain", "-c", rules, option, path)
+    assert done.returncode == 1 and done.stdout == b""
+    assert done.stderr.decode().startswith(f"sluice explain: {path}: ") and done.stderr.count(b"\n") == 1
+    assert message in done.stderr.decode()
+
+
+def test_a_capture_that_is_not_there_is_named_once(rules, tmp_path):
+    done = run("explain", "-c", rules, "--pcap", tmp_path / "gone.pcap")
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"sluice explain: {tmp_path}/gone.pcap: No such file or directory\n"
 
 
 @pytest.mark.parametrize("args", [
@@ -582,8 +622,21 @@ def test_check_names_lists_that_no_rule_uses(tmp_path):
     for name in ("used.txt", "forgotten.txt", "example-plain.txt"):
         (tmp_path / "lists" / name).write_text("a.example\n")
     path = tmp_path / "rules.toml"
-    path.write_text('[[access.rules]]\nwhen = { host = "@lists/used.txt" }\n')
+    (tmp_path / "lists" / "absolute.txt").write_text("b.example\n")
+    path.write_text(f'[[access.rules]]\nwhen = {{ host = ["@lists/used.txt", "@{tmp_path}/x/../lists/absolute.txt"] }}\n')
+    (tmp_path / "x").mkdir()
     done = run("check", "-c", str(path))
     assert done.returncode == 0
     assert done.stderr.decode() == f"{tmp_path}/lists/forgotten.txt: warning: no rule uses this list\n"
     assert done.stdout.decode().endswith(", 1 warning\n")
+
+
+@pytest.mark.parametrize("to,warning", [
+    ("{}", "this is a directory"), ("{}/gone/access.log", "there is no directory"), ("{}/access.log", None),
+    ("/var/log/sluice/access.log", None)])
+def test_check_warns_of_a_log_that_cannot_be_written(tmp_path, to, warning):
+    path = tmp_path / "rules.toml"
+    path.write_text('[log]\nto = "%s"\n' % to.format(tmp_path))
+    done = run("check", "-c", path)
+    assert done.returncode == 0
+    assert (done.stderr == b"") if warning is None else (warning in done.stderr.decode() and b"warning: log.to" in done.stderr)
