@@ -294,6 +294,8 @@ std::string explain_request(const config::Config& config, const Request& request
     text += title_of(request, event, facts);
     text += shown_stages(rules::explain(policy, facts.facts, event, false));
   }
+  if (request.user && config.explicit_proxy.listen.empty())
+    text += "note: --user is of a client of the proxy, and explicit.listen is empty: nobody can ask for this so\n";
   return text + shown_end(config, request, verdict);
 }
 

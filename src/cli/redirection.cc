@@ -23,7 +23,8 @@ bool is_redirected_port(const config::Gateway& gateway, uint16_t port) {
   return has(gateway.tls_ports) || has(gateway.http_ports);
 }
 
-std::string why_not_redirected(const config::Gateway& gateway, const IpAddress& client, const Endpoint& destination) {
+std::string why_not_redirected(const config::Gateway& gateway, const IpAddress& client,
+                               const Endpoint& destination) {
   if (!gateway.ipv6 && !client.is_v4()) return "gateway.ipv6 is false";
   if (!is_redirected_port(gateway, destination.port))
     return fmt::format("port {} is in neither gateway.tls_ports nor gateway.http_ports", destination.port);

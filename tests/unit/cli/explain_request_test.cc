@@ -129,7 +129,8 @@ TEST_CASE("a request in a connection that is not read: the last line is the conn
         "=> not redirected: forwarded as it is, it never reaches the daemon\n");
   CHECK(has(last("[explicit]\nlisten = [\"192.0.2.1:3128\"]\n", request), "--user"));
   request.user = "alice";  // asks the proxy, whose port is another matter
-  CHECK(last("", request) == block);
+  CHECK(last("[explicit]\nlisten = [\"192.0.2.1:3128\"]\n", request) == block);
+  CHECK(last("", request).starts_with("note: --user is of a client of the proxy, and explicit.listen is empty"));
   request = request_to("http://a.example:443/private/x");
   CHECK(has(last("", request), "=> terminate by tls.non_tls = \"terminate\": the client speaks HTTP"));
 }
