@@ -37,6 +37,12 @@ void start_timer(Session& session, const DialRoom& room) {
 }
 
 Next failed(Session& session, int sys_errno) {
+  if (session.parked != nullptr && session.up.in_flight) {  // step exchange reads with the Op that watches the client
+    std::get<DialRoom>(session.room).failed_errno = sys_errno;
+    io::TimerWheel::stop(session.timer);
+    session.world->kernel.cancel(session.up);
+    return Next::wait;
+  }
   const CloseReason reason = reason_of_dial(sys_errno);
   const Words words = words_for(reason);
   session.detail = errno_name(sys_errno);
@@ -86,7 +92,7 @@ Next enter(Session& session) {
 
 Next on_timer(Session& session) {
   auto& room = std::get<DialRoom>(session.room);
-  if (room.is_connected || room.gave_up) return Next::wait;
+  if (room.is_connected || room.gave_up || room.failed_errno != 0) return Next::wait;
   const uint64_t now_us = session.world->kernel.now_us();
   if (now_us >= room.give_up_us) {
     room.gave_up = true;
@@ -111,6 +117,7 @@ Next on_watch(Session& session, int32_t result) {
     return peer_failed(session, Side::client, is_vanished(sys_errno) ? sys_errno : ECONNRESET);
   }
   if (room.is_connected) return connected(session);
+  if (room.failed_errno != 0) return failed(session, room.failed_errno);
   room.watches = false;  // a mere FIN: look again later (see connect.cc)
   room.watch_us = session.world->kernel.now_us() + limits::dial_unwatched_ms * 1000ull;
   start_timer(session, room);

@@ -41,7 +41,7 @@ Next pass_on(const View& at, const Channel& from, std::span<const uint8_t> plain
 }
 
 /// Reads all of `wire`.
-Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
+Next consume_all(const View& at, Channel& from, std::span<const uint8_t> wire) {
   bool& ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
   while (!ended) {
     std::span<const uint8_t> plain;
@@ -59,11 +59,22 @@ Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
   return Next::go;
 }
 
+/// The same; counts what the origin makes us say to it.
+Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
+  if (from.side() == Side::client) return consume_all(at, from, wire);
+  const size_t waited = from.waiting_bytes();
+  const Next next = consume_all(at, from, wire);
+  if (next == Next::go && from.waiting_bytes() > waited) at.state.owed_to_origin += from.waiting_bytes() - waited;
+  return next;
+}
+
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
 uint64_t limit_us(const View& at) {
   return quiet_limit_us(at.session, at.state.closing || at.state.client_ended || at.state.origin_ended);
 }
+
+uint64_t head_limit_us(const View& at) { return at.session.ruling->config->limits.hello_timeout_ms * 1000ull; }
 
 uint64_t keep_alive_at_us(const View& at) {
   return flow::keep_alive_at_us(at.session, at.state.begun_us);
@@ -72,6 +83,7 @@ uint64_t keep_alive_at_us(const View& at) {
 void start_timer(const View& at) {
   uint64_t at_us = at.session.active_us + limit_us(at);
   if (!at.state.kept_alive) at_us = std::min(at_us, keep_alive_at_us(at));
+  if (at.state.head_begun_us != 0) at_us = std::min(at_us, at.state.head_begun_us + head_limit_us(at));
   if (at.pair.client_paused || at.pair.origin_paused) at_us = at.world.kernel.now_us() + 1;  // the next tick
   at.world.timers.start(at.session.timer, at_us);
 }
@@ -93,6 +105,9 @@ Next on_timer(const View& at) {
     at.state.kept_alive = true;
     if (at.session.origin_fd >= 0) at.world.kernel.keep_alive(at.session.origin_fd, at.session.ruling->config->limits.keepalive_ms);
   }
+  // However busily a client sends one: a head that never ends would hold the connection for ever.
+  if (at.state.head_begun_us != 0 && now_us >= at.state.head_begun_us + head_limit_us(at))
+    return close(at.session, CloseReason::hello_timeout, Farewell::reset);
   if (now_us < at.session.active_us + limit_us(at)) {
     const bool asks_again = at.pair.client_paused || at.pair.origin_paused;
     at.pair.client_paused = at.pair.origin_paused = false;
@@ -115,7 +130,10 @@ Next flush(const View& at, Channel& channel) {
   const Channel::Flush outcome = channel.flush(sys_errno);
   if (channel.sent_bytes() != sent_before) at.session.active_us = at.world.kernel.now_us();
   switch (outcome) {
-    case Channel::Flush::done: paused = false; return Next::go;
+    case Channel::Flush::done:
+      paused = false;
+      if (!client) at.state.owed_to_origin = 0;
+      return Next::go;
     case Channel::Flush::blocked:
       if (!op.in_flight && !paused) at.world.kernel.poll(op, channel.fd(), POLLOUT);
       return Next::go;
@@ -256,8 +274,10 @@ Next settle(const View& at) {
     const bool both = state.client_ended && (state.origin_ended || state.mode != Exchange::Mode::page);
     return close(at.session, state.reason, both ? Farewell::in_order : Farewell::linger, at.session.detail);
   }
-  start_timer(at);
-  if (state.closing) return Next::wait;
+  if (state.closing) {
+    start_timer(at);
+    return Next::wait;
+  }
 
   const bool origin_full = at.pair.origin.is_blocked() || state.origin_errno != 0;
   const bool client_full = at.pair.client.is_blocked();
@@ -267,10 +287,17 @@ Next settle(const View& at) {
   const bool client_owes_reading = client_full && (!(state.request_is_open || state.content_up != nullptr || state.mode == Exchange::Mode::raw ||
                                                      state.codec().requests.finish() == http::Ending::raw) ||
                                                    at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
-  if (!state.client_ended && !origin_full && !client_owes_reading && !client_waits && !at.session.up.in_flight)
-    at.world.kernel.receive(at.session.up, at.session.client_fd);
-  if (at.session.origin_fd >= 0 && !state.origin_ended && !client_full && !at.session.down.in_flight)
+  const bool reads_client = !state.client_ended && !origin_full && !client_owes_reading && !client_waits;
+  const bool origin_owes_reading = state.owed_to_origin > limits::spare_output_bytes_max;
+  if (reads_client && !at.session.up.in_flight) at.world.kernel.receive(at.session.up, at.session.client_fd);
+  if (at.session.origin_fd >= 0 && !state.origin_ended && !client_full && !origin_owes_reading && !at.session.down.in_flight)
     at.world.kernel.receive(at.session.down, at.session.origin_fd);
+  const bool in_head = reads_client && state.reading != nullptr && state.reading->requests.is_in_head();
+  if (!in_head)
+    state.head_begun_us = 0;
+  else if (state.head_begun_us == 0)
+    state.head_begun_us = at.world.kernel.now_us();
+  start_timer(at);
   give_back_readers(state);
   return Next::wait;
 }

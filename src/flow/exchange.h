@@ -102,6 +102,8 @@ struct Exchange {
   bool origin_has_spoken = false;
   bool kept_alive = false;
   uint64_t begun_us = 0;
+  uint64_t head_begun_us = 0;  // since when a request's head has been incomplete while the client was read; 0: it is not
+  size_t owed_to_origin = 0;   // bytes that the origin makes us say and does not take: answers to its key updates
   record::CloseReason reason = record::CloseReason::finished;
 
   /// Nothing more is read from the client for now: what it has sent waits for somebody else's turn.

@@ -200,6 +200,7 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
     switch (event.kind) {
       case http::Event::Kind::need_more: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::head:
+        state.head_begun_us = 0;
         if (const Next next = on_request(at, outlet); next != Next::go) return next;
         break;
       case http::Event::Kind::body:
@@ -212,6 +213,10 @@ Next read_requests(const View& at, std::span<const uint8_t> plain) {
         if (!outlet.bytes(event.bytes)) return out_of_memory(at.session);
         break;
       case http::Event::Kind::undecided:
+        if (state.outstanding.empty()) {  // it was answered before its body had come
+          state.codec().requests.declined();
+          break;
+        }
         state.undecided = true;
         if (!hold(at, in.rest())) return out_of_room(at.session);
         return outlet.finish() ? Next::go : out_of_memory(at.session);

@@ -164,7 +164,8 @@ Next read_responses(const View& at, std::span<const uint8_t> plain) {
       case http::Event::Kind::over: return outlet.finish() ? Next::go : out_of_memory(at.session);
       case http::Event::Kind::interim: {
         if (state.outstanding.front().version_minor == 0) break;  // HTTP/1.0 does not know them
-        state.outstanding.front().waits_for_continue = false;
+        // Any other interim response says nothing of whether the body will come.
+        if (state.codec().responses.head().status == 100) state.outstanding.front().waits_for_continue = false;
         (void)http::write_head(state.codec().responses.head(), outlet.text());
         break;
       }

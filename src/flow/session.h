@@ -125,6 +125,7 @@ struct DialRoom {
   uint64_t watch_us = 0;      // from when on the client is watched
   bool watches = false;
   bool is_connected = false;  // what is left to do is to stop watching the client
+  int failed_errno = 0;       // not 0: the same, behind a dial that has come to nothing
   bool gave_up = false;       // what is left to do is to wait for the dials
 };
 

@@ -81,6 +81,8 @@ class RequestReader {
   [[nodiscard]] Ending finish() const;
   /// No byte of a message has been read and none is owed: the moment to call release().
   [[nodiscard]] bool is_idle() const { return state_ == State::between; }
+  /// A head has begun and is not complete.
+  [[nodiscard]] bool is_in_head() const { return state_ == State::head; }
   void release();
   [[nodiscard]] size_t bytes_held() const;
 

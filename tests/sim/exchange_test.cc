@@ -176,6 +176,19 @@ TEST_CASE("Expect: 100-continue is passed on, and its answer") {
   CHECK(talk.requests().size() == 1);
 }
 
+TEST_CASE("Expect that is refused behind another interim response: likewise, nothing is read as the body that may never come") {
+  Talk talk("POST /a HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 33\r\n\r\n");
+  (void)talk.at_origin();
+  talk.answer("HTTP/1.1 103 Early Hints\r\n\r\n" + std::string(ok));
+  CHECK(talk.at_client().find("\r\nConnection: close\r\n") != std::string::npos);
+  (void)talk.client->send(bytes(get));
+  talk.lab.settle();
+  CHECK(talk.at_origin() == "");
+  talk.client->close();
+  talk.lab.pass_ms(limits::linger_ms + 10);
+  CHECK(talk.reason() == CloseReason::finished);
+}
+
 TEST_CASE("Expect that is refused: the connection closes, so that no body is read as a request") {
   Talk talk("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
   talk.answer("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
@@ -253,6 +266,20 @@ TEST_CASE("an upgrade that is declined: what came behind it is the next request"
   CHECK(talk.at_client() == ok);
   CHECK(talk.end() == CloseReason::finished);
   CHECK(talk.requests().size() == 2);
+}
+
+TEST_CASE("an upgrade that is declined before its body has come: what comes behind it is the next request") {
+  Talk talk(
+      "POST /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Content-Length: 5\r\n\r\n");
+  talk.answer(ok);
+  CHECK(talk.at_client() == ok);
+  (void)talk.at_origin();
+  talk.say("hello" + std::string(get));
+  CHECK(talk.at_origin() == "hello" + std::string(get));
+  talk.answer(ok);
+  CHECK(talk.at_client() == ok);
+  CHECK(talk.end() == CloseReason::finished);
 }
 
 TEST_CASE("an upgrade that is granted in the middle of the request's body is refused") {
@@ -621,6 +648,31 @@ TEST_CASE("idle: the limit counts from the last byte") {
   talk.lab.pass_ms(2'000);
   CHECK(talk.reason() == CloseReason::idle_timeout);
   CHECK(talk.client->got_reset());
+}
+
+TEST_CASE("a request's head that never ends is given hello_timeout, however busily it is sent; a body any time") {
+  for (const bool first : {true, false}) {
+    CAPTURE(first);
+    Talk talk(first ? "" : get);
+    if (!first) talk.answer(ok);
+    const uint64_t limit_ms = talk.lab.config().limits.hello_timeout_ms;
+    talk.say("GET /a HTTP/1.1\r\nX: ");
+    for (uint64_t ms = 0; ms + limit_ms / 10 < limit_ms; ms += limit_ms / 10) {
+      talk.lab.pass_ms(limit_ms / 10);
+      REQUIRE(talk.lab.session_of(*talk.client) != nullptr);
+      talk.say("x");
+    }
+    talk.lab.pass_ms(limit_ms / 5);
+    CHECK(talk.reason() == CloseReason::hello_timeout);
+    CHECK(talk.client->got_reset());
+  }
+  Talk talk("POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n");
+  for (int i = 0; i < 100; ++i) {
+    talk.lab.pass_ms(talk.lab.config().limits.hello_timeout_ms / 2);
+    talk.say("x");
+  }
+  talk.answer(ok);
+  CHECK(talk.end() == CloseReason::finished);
 }
 
 TEST_CASE("half-closed: the limit counts from the end, not from the last byte") {

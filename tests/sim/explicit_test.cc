@@ -438,6 +438,31 @@ TEST_CASE("requests in clear: a client that asks for nothing more is let go afte
   }
 }
 
+TEST_CASE("requests in clear: a host that never answers, and a client that does not take the words for that and leaves") {
+  for (const int how : {0, 1, 2}) {
+    CAPTURE(how);
+    Lab lab;
+    with_names(lab);
+    Connection& client = client_with(lab, request_for("a.example"));
+    (void)serve(lab, "203.0.113.7:80");
+    client.outbox_max = ok_answer.size();  // which lies there
+    lab.on_explicit_dial = [](const Endpoint&) { return DialOutcome{0, true, 0}; };
+    client.send(text(request_for("b.example")));
+    lab.settle();
+    lab.pass_ms(lab.config().limits.connect_timeout_ms + 10);  // the client has been watched for long
+    CHECK(lab.session_of(client) != nullptr);
+    if (how == 0) client.finish();
+    if (how == 1) client.reset();
+    if (how == 2) client.outbox_max = 1000;
+    if (how == 2) CHECK(as_text(client.read(1000)) == ok_answer);
+    lab.settle();
+    if (how == 2) CHECK(status_line(client) == "HTTP/1.1 504 Gateway Timeout");
+    if (how != 1) client.close();
+    lab.pass_ms(lab.config().limits.idle_timeout_ms + 10);
+    (void)reason_of(lab, client);
+  }
+}
+
 TEST_CASE("requests in clear: a password that was right is not checked again, another one is") {
   Lab lab;
   with_names(lab);
