@@ -397,6 +397,53 @@ std::string tunnelled_by(const Config& config, const Fate& fate) {
 /// Whether requests in clear come here: redirected, or of clients that are configured for a proxy.
 bool reads_plain_http(const Config& config) { return !config.gateway.http_ports.empty() || knows_users(config); }
 
+// A TLS rule is only asked of the CONNECT that stands for a connection.
+void advise_of_tls_rules(const Config& config, const RulesReader& rules, Problems& problems) {
+  if (!config.tls.decrypt) return;  // none of them is applied, and that is said
+  for (const ReadRule& rule : rules.tls_rules()) {
+    const auto never = [&](const RowCondition& condition, std::string_view why) {
+      problems.warning(condition.shown.position, fmt::format("rule \"{}\" can never match: {}", rule.name, why));
+    };
+    const RowCondition* user = condition_on(rule, Slot::user);
+    const RowCondition* agent = condition_on(rule, Slot::user_agent);
+    if (const RowCondition* inside = message_condition(rule, rules)) {
+      const bool is_url = inside->shown.slot == Slot::url;
+      never(*inside, fmt::format("TLS rules are asked of the CONNECT that stands for a connection, {}; what is inside is for "
+                                 "[[access.rules]]",
+                                 is_url ? "and a CONNECT has a host and no path" : "which has no other method"));
+    } else if (user != nullptr && !knows_users(config)) {
+      never(*user, "only clients that are configured for a proxy have a user, and there is no [explicit] listener");
+    } else if (agent != nullptr && !knows_users(config)) {
+      never(*agent, "a transparent CONNECT has no user agent, and there is no [explicit] listener");
+    }
+  }
+}
+
+bool words_meet(std::string_view a, std::string_view b) {
+  const bool a_begins = a.ends_with('*');
+  const bool b_begins = b.ends_with('*');
+  if (a_begins) a.remove_suffix(1);
+  if (b_begins) b.remove_suffix(1);
+  return a_begins && a.size() <= b.size() ? b.starts_with(a) : b_begins && b.size() <= a.size() ? a.starts_with(b) : a == b;
+}
+
+// Interfaces that nothing is redirected from.
+void advise_of_interfaces(const Config& config, std::span<const ReadRule> table, const RulesReader& rules, Problems& problems) {
+  const auto& lan = config.gateway.lan_interfaces;
+  // Without `lan` the kernel is set up by hand, and others than the LAN's clients come from anywhere.
+  if (lan.empty() || config.gateway.own_traffic || knows_users(config)) return;
+  for (const ReadRule& rule : table) {
+    const RowCondition* client = condition_on(rule, Slot::client);
+    if (client == nullptr) continue;
+    for (const GroupId group : client->groups)
+      for (const std::string& text : rules.written(group))
+        if (!Cidr::parse(text) && std::none_of(lan.begin(), lan.end(), [&](const std::string& name) { return words_meet(name, text); }))
+          problems.warning(client->shown.position, fmt::format("rule \"{}\": no interface of gateway.lan is called \"{}\", so no "
+                                                               "client comes from there",
+                                                               rule.name, text));
+  }
+}
+
 // Conditions that contradict each other or that nothing here can meet. `fate`: of the rule's TLS connections.
 bool advise_of_void(const Config& config, const ReadRule& rule, const Fate& fate, const RulesReader& rules, Problems& problems) {
   const RowCondition* inside = message_condition(rule, rules);
@@ -411,6 +458,9 @@ bool advise_of_void(const Config& config, const ReadRule& rule, const Fate& fate
   if (const RowCondition* agent = condition_on(rule, Slot::user_agent);
       agent != nullptr && only_connect && !knows_users(config))
     return never(*agent, "a transparent CONNECT has no user agent");
+  if (const RowCondition* agent = condition_on(rule, Slot::user_agent);
+      agent != nullptr && !reads_plain_http(config) && !bumps(config, rules) && !rules.https_page_at())
+    return never(*agent, "user_agent needs the requests inside, and none are read: nothing is bumped, and gateway.http_ports is empty");
   if (inside == nullptr) return false;
   const char* const slot = rules::to_string(inside->shown.slot);
   if (only_connect) return never(*inside, fmt::format("a CONNECT has no {}", slot));
@@ -639,6 +689,7 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
   all_ports.insert(all_ports.end(), gateway.http_ports.begin(), gateway.http_ports.end());
   advise_once(config, rules, problems);
   advise_of_links(config, rules, problems);
+  advise_of_tls_rules(config, rules, problems);
   for (const auto kind :
        {rules::TableKind::bypass, rules::TableKind::access, rules::TableKind::protection, rules::TableKind::tls}) {
     const std::span<const ReadRule> table(rules.rules(kind));
@@ -652,6 +703,7 @@ void advise(const Config& config, const RulesReader& rules, Problems& problems) 
       advise_of_ports(is_tls ? gateway.tls_ports : all_ports, tls_only ? "gateway.tls_ports" : "gateway.tls_ports or http_ports",
                       table, rules, problems);
     }
+    advise_of_interfaces(config, table, rules, problems);
     if (is_tls) continue;
     advise_of_tunnels(config, table, rules, problems);
     advise_of_messages(config, kind, comparison, rules, problems);

@@ -11,6 +11,7 @@
 #include "config/page_reader.h"
 #include "config/rules_reader.h"
 #include "config/section.h"
+#include "config/syntax_hint.h"
 #include "config/toml.h"
 #include "rules/address_error.h"
 
@@ -272,7 +273,7 @@ Loaded load(const std::string& file, const ReadFile& read_file, uint64_t hash_se
   SyntaxError syntax;
   const auto document = parse_toml(*text, syntax);
   if (!document) {
-    problems.error(syntax.position, fmt::format("not TOML: {}", syntax.message));
+    problems.error(syntax.position, fmt::format("not TOML: {}{}", syntax.message, syntax_hint(*text, syntax.position, syntax.message)));
     return {nullptr, problems.take()};
   }
   auto config = std::make_shared<Config>();

@@ -488,6 +488,10 @@ void RulesReader::read_excepts(Section& section, const std::string& path, rules:
 void RulesReader::read_traffic_action(Section& section, const std::string& path, Position position,
                                       rules::RuleSource& rule) {
   rule.action = Action::block;  // the default of a new rule
+  if (path == "bypass.rules" && section.value("action") == nullptr)
+    problems_.warning(position, fmt::format("bypass rule \"{}\" has no action, so it blocks; write action = \"allow\", or "
+                                            "\"block\" if that is meant",
+                                            rule.name));
   section.choice<Action>("action", {{"allow", Action::peek}, {"block", Action::block}, {"redirect", Action::redirect}},
                          rule.action);
   const std::string* to = section.string("to");

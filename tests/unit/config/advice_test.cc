@@ -263,3 +263,48 @@ TEST_CASE("S28: what has no effect in this version or with these settings") {
   warns("[tls]\ndecrypt = false\n[access]\nhttps_page = true\n", "4:14: warning: access.https_page has no effect");
   warns(bump_all + access("method = \"PSOT\""), "PSOT is not a registered method; did you mean POST?");
 }
+
+TEST_CASE("interfaces that no client of the LAN comes from") {
+  const std::string lan = "[gateway]\nlan = [\"eth1\", \"wg*\"]\n";
+  const auto client = [](const std::string& texts) { return access("client = [" + texts + "]"); };
+  warns(lan + client("\"eth2\""),
+        "5:10: warning: rule \"it\": no interface of gateway.lan is called \"eth2\", so no client comes from there");
+  warns(lan + client("\"10.0.0.0/8\", \"pc7\""), "is called \"pc7\"");
+  warns(lan + client("\"eth1*\", \"br*\""), "is called \"br*\"");
+  warns(lan + "[[tls.rules]]\nname = \"t\"\naction = \"terminate\"\nwhen = { client = \"eth10\" }\n", "rule \"t\": no interface");
+  for (const char* known : {"\"eth1\"", "\"eth*\"", "\"wg0\"", "\"wg1*\"", "\"w*\"", "\"10.0.0.1\", \"wg*\"", "\"2001:db8::/32\""})
+    CHECK_MESSAGE(warnings(lan + client(known)) == "", known);
+  CHECK(warnings(client("\"eth2\"")) == "");  // the kernel is set up by hand
+  CHECK(warnings(lan + "own_traffic = true\n" + client("\"eth2\"")) == "");
+  CHECK(warnings(lan + "[explicit]\nlisten = [\"192.0.2.1:3128\"]\n" + client("\"eth2\"")) == "");
+}
+
+TEST_CASE("a bypass rule without an action blocks") {
+  warns("[[bypass.rules]]\nname = \"b\"\nwhen = { host = \"a.example\" }\n",
+        "1:1: warning: bypass rule \"b\" has no action, so it blocks; write action = \"allow\", or \"block\" if that is meant");
+  CHECK(warnings("[[bypass.rules]]\nwhen = { host = \"a.example\" }\naction = \"block\"\n") == "");
+  CHECK(warnings("[[access.rules]]\nwhen = { host = \"a.example\" }\n") == "");
+}
+
+TEST_CASE("conditions that no TLS rule can meet") {
+  const auto rule = [](const std::string& when) {
+    return "[[tls.rules]]\nname = \"t\"\naction = \"terminate\"\nwhen = { " + when + " }\n";
+  };
+  const std::string plain = "[gateway]\nhttp_ports = [80]\n";
+  warns(plain + rule("url = \"a.example/x\""), "6:10: warning: rule \"t\" can never match: TLS rules are asked of the CONNECT that "
+                                               "stands for a connection, and a CONNECT has a host and no path");
+  warns(rule("url = \"re:x\""), "a host and no path");
+  warns(rule("method = [\"GET\", \"POST\"]"), "which has no other method");
+  warns(rule("user = \"anna\""), "there is no [explicit] listener");
+  warns(plain + rule("user_agent = \"x\""), "a transparent CONNECT has no user agent");
+  for (const char* good : {"url = \"a.example\"", "url = [\"a.example\", \"b.example/x\"]", "method = \"CONNECT\"",
+                           "method = [\"CONNECT\", \"GET\"]", "host = \"a.example\""})
+    CHECK_MESSAGE(warnings(rule(good)) == "", good);
+  const std::string listener = "[explicit]\nlisten = [\"192.0.2.1:3128\"]\n";
+  CHECK(warnings(listener + rule("user = \"anna\", user_agent = \"x\"")) == "");
+  // The same of a rule that needs requests.
+  warns(access("user_agent = \"x\""), "user_agent needs the requests inside, and none are read");
+  CHECK(warnings(plain + access("user_agent = \"x\"")) == "");
+  CHECK(warnings(bump_all + access("user_agent = \"x\"")) == "");
+  CHECK(warnings(listener + access("user_agent = \"x\"")) == "");
+}
