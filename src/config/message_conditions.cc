@@ -76,6 +76,22 @@ bool check_mime(std::string_view text, std::string& error) {
   return false;
 }
 
+// What is wrong with the words of a size; empty when it cannot be told.
+const char* fault_of_size(std::string_view text) {
+  const size_t first = text.find_first_of("0123456789");
+  if (first == std::string_view::npos) return "";
+  if (text.find_first_of("<>-") == std::string_view::npos && parse_size_bytes(text))
+    return ": it does not say whether more or less is meant";
+  const size_t behind = text.find_last_of("0123456789") + 1;
+  std::string_view unit = text.substr(behind);
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  if (unit.empty()) return ": it has no unit (B, KiB, MiB or GiB)";
+  const std::string small = lower(unit);
+  for (const std::string_view other : {"k", "kb", "m", "mb", "g", "gb", "kib", "mib", "gib", "b", "bytes", "byte"})
+    if (small == other && unit != "B" && unit != "KiB" && unit != "MiB" && unit != "GiB") return ": the units are B, KiB, MiB and GiB";
+  return text.find_first_of(".,") != std::string_view::npos ? ": the number must be whole" : "";
+}
+
 bool parse_range(std::string_view text, uint64_t& least, uint64_t& most, std::string& error) {
   constexpr uint64_t no_bound = std::numeric_limits<uint64_t>::max();
   const auto size_of = [](std::string_view part) {
@@ -110,10 +126,10 @@ bool parse_range(std::string_view text, uint64_t& least, uint64_t& most, std::st
   }
   if (!bound) {
     error = fmt::format(
-        "'{}' is not a size to compare with; allowed are \"> 10 MiB\", \">= 10 MiB\", \"< 1 KiB\", \"<= 1 "
+        "'{}' is not a size to compare with{}; allowed are \"> 10 MiB\", \">= 10 MiB\", \"< 1 KiB\", \"<= 1 "
         "KiB\" and "
         "\"1 MiB - 10 MiB\"",
-        text);
+        text, fault_of_size(text));
     return false;
   }
   if (least > most) {
@@ -138,6 +154,33 @@ bool parse_hex(std::string_view text, size_t bytes, std::string& hash) {
     hash += static_cast<char>(high << 4 | low);
   }
   return true;
+}
+
+// What is no name of a type or a class.
+std::string error_of_file_type(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 24> meant = {{
+      {"exe", "pe"},         {"scr", "pe"},       {"sys", "pe"},         {"com", "dos"},       {"program", "executable"},
+      {"binary", "executable"}, {"exec", "executable"}, {"jpg", "jpeg"}, {"htm", "html"},      {"tif", "tiff"},
+      {"gz", "gzip"},        {"bz2", "bzip2"},    {"tgz", "gzip"},       {"zst", "zstd"},      {"mpg", "mpeg"},
+      {"word", "docx"},      {"excel", "xlsx"},   {"powerpoint", "pptx"}, {"office", "document"}, {"picture", "image"},
+      {"photo", "image"},    {"movie", "video"},  {"music", "audio"},    {"compressed", "archive"}}};
+  if (text.find('/') != std::string_view::npos)
+    return fmt::format("'{}' is a content type, which goes into mime; file_type goes by what the content is, as in \"pdf\"", text);
+  std::string_view name = text;
+  while (name.starts_with('*') || name.starts_with('.')) name.remove_prefix(1);
+  const std::string small = lower(name);
+  const auto is_known = [](std::string_view type) { return file_type_named(type) || file_class_named(type); };
+  if (small != text && is_known(small)) return fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, small);
+  for (const auto& [word, type] : meant) {
+    if (small != word || !is_known(type)) continue;
+    return type == "pe" ? fmt::format("'{}' is not a file type: did you mean \"pe\" (Windows programs) or \"executable\" (all "
+                                      "programs)?",
+                                      text)
+                        : fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, type);
+  }
+  const std::string_view near = nearest(text, file_type_names());
+  return near.empty() ? fmt::format("'{}' is not a file type that is recognised; docs/file-types.md lists them", text)
+                      : fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, near);
 }
 
 bool check_file_name(std::string_view text, std::string& error) {
@@ -212,10 +255,7 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
       builder_.add_file_class(group, *file_class);
       return true;
     }
-    const std::string_view near = nearest(text, file_type_names());
-    error = near.empty()
-                ? fmt::format("'{}' is not a file type that is recognised; docs/rules.md lists them", text)
-                : fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, near);
+    error = error_of_file_type(text);
     return false;
   }
   if (slot == Slot::size) {
@@ -237,8 +277,14 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
   const size_t bytes = slot == Slot::md5 ? 16 : 32;
   std::string hash;
   if (parse_hex(text, bytes, hash)) return fits(builder_.add_hash(group, hash));
-  error = fmt::format("'{}' is not {} hash: those are {} hexadecimal digits", text,
-                      slot == Slot::md5 ? "an MD5" : "a SHA-256", 2 * bytes);
+  const std::string_view first = text.substr(0, text.find_first_of(" \t*"));
+  error = fmt::format("'{}' is not {} hash: those are {} hexadecimal digits{}", text, slot == Slot::md5 ? "an MD5" : "a SHA-256",
+                      2 * bytes,
+                      first != text && parse_hex(first, bytes, hash) ? "; write the hash alone, without the name of the file"
+                      : slot == Slot::md5 && parse_hex(text, 32, hash)  ? "; this is a SHA-256: its condition is sha256"
+                      : slot == Slot::sha256 && parse_hex(text, 16, hash) ? "; this is an MD5: its condition is md5"
+                      : parse_hex(text, 20, hash)                       ? "; this is a SHA-1, which no condition takes"
+                                                                        : "");
   return false;
 }
 

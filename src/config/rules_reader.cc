@@ -122,6 +122,11 @@ std::optional<std::string> RulesReader::read_list(std::string_view name, Positio
     problems_.error(
         at, fmt::format("cannot read the list {}: {} (names are relative to the directory of this file)",
                         path, error));
+  if (!text) return text;
+  if (const char* const what = rules::other_than_text(*text)) {
+    problems_.error(at, fmt::format("the list {} is not text ({})", path, what));
+    return std::nullopt;
+  }
   return text;
 }
 
@@ -257,7 +262,11 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
       const size_t dash = text.find('-');
       const auto first = port_of(text.substr(0, dash));
       const auto last = dash == std::string_view::npos ? first : port_of(text.substr(dash + 1));
-      if (!first || !last || *first > *last) {
+      if (first && last && *first > *last) {
+        error = fmt::format("'{}' is not a port range: it ends before it begins", text);
+        return false;
+      }
+      if (!first || !last) {
         error = fmt::format(
             "'{}' is not a port; allowed are numbers from 1 to 65535 and ranges (\"8000-8100\")", text);
         return false;

@@ -33,6 +33,24 @@ bool options_cover_everything(std::string_view options) {
   }
 }
 
+// The lines of name servers' configurations, which block lists come in as well: "address=/ads.example/0.0.0.0" of dnsmasq,
+// "local-zone: \"ads.example\" always_nxdomain" of unbound. The name in it.
+std::optional<std::string_view> name_of_resolver_line(std::string_view entry) {
+  for (const std::string_view start : {"address=/", "server=/", "local=/"})
+    if (entry.starts_with(start)) return entry.substr(start.size(), entry.find('/', start.size()) - start.size());
+  if (!entry.starts_with("local-zone:") && !entry.starts_with("local-data:")) return std::nullopt;
+  const size_t quote = entry.find('"');
+  if (quote == std::string_view::npos) return std::nullopt;
+  return entry.substr(quote + 1, entry.find_first_of("\" ", quote + 1) - quote - 1);
+}
+
+std::string resolver_problem(std::string_view entry, std::string_view name) {
+  const bool is_unbound = entry.starts_with("local-");
+  return fmt::format("this is the form of {}, which is not read; write \".{}\" for the name and all under it, or take the list in "
+                     "another form",
+                     is_unbound ? "unbound" : "dnsmasq", name);
+}
+
 class HostListReader {
  public:
   HostListReader(ListForm form, ListSink& sink) : sink_(sink) { summary_.form = form; }
@@ -44,6 +62,7 @@ class HostListReader {
     uint32_t column = 1;
     std::string_view entry = detail::trim_entry(line, column);
     if (entry.empty()) return;
+    if (const auto name = name_of_resolver_line(entry)) return problem(entry, resolver_problem(entry, *name));
     std::string_view rest = entry;
     const std::string_view first = next_word(rest);
     if (rest.empty()) return pattern(first);
@@ -146,6 +165,40 @@ bool may_be_network(std::string_view text) {
   // IPv6 has two colons at least; one alone is a port behind a name.
   return std::count(text.begin(), text.end(), ':') >= 2 &&
          text.find_first_not_of("0123456789abcdefABCDEF:./") == std::string_view::npos;
+}
+
+const char* other_than_text(std::string_view text) {
+  struct Mark {
+    std::string_view bytes;
+    const char* what;
+  };
+  using namespace std::string_view_literals;
+  constexpr std::array<Mark, 11> marks = {{{"\x1f\x8b"sv, "gzip: unpack it"},
+                                           {"PK\x03\x04"sv, "zip: unpack it"},
+                                           {"BZh91AY"sv, "bzip2: unpack it"},
+                                           {"\xfd\x37zXZ\0"sv, "xz: unpack it"},
+                                           {"\x28\xb5\x2f\xfd"sv, "zstd: unpack it"},
+                                           {"7z\xbc\xaf"sv, "7z: unpack it"},
+                                           {"%PDF-"sv, "PDF"},
+                                           {"\x7f\x45LF"sv, "a program"},
+                                           {"\xff\xfe"sv, "UTF-16: save it as UTF-8"},
+                                           {"\xfe\xff"sv, "UTF-16: save it as UTF-8"},
+                                           {"SQLite format 3"sv, "a database"}}};
+  for (const Mark& mark : marks)
+    if (text.starts_with(mark.bytes)) return mark.what;
+  text = detail::without_byte_order_mark(text);
+  constexpr size_t looked_at_bytes = 1024;
+  const std::string_view start = text.substr(0, looked_at_bytes);
+  if (const size_t zero = start.find('\0'); zero != std::string_view::npos)
+    return zero == 1 && start.size() > 3 && start[3] == '\0' ? "UTF-16: save it as UTF-8" : "binary";
+  const size_t first = start.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return nullptr;
+  std::string opening(start.substr(first, 14));
+  for (char& c : opening)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  for (const std::string_view tag : {"<!doctype html", "<html", "<head", "<body", "<?xml"})
+    if (opening.starts_with(tag)) return tag == "<?xml" ? "XML" : "HTML: a page was saved in place of the list";
+  return nullptr;
 }
 
 const char* to_string(ListForm form) {

@@ -25,6 +25,9 @@ enum class ListForm : uint8_t { plain, hosts, adblock };
 /// Whether an entry for `host` is meant as an address or a network rather than a name; it may still be a wrong one.
 [[nodiscard]] bool may_be_network(std::string_view text);
 
+/// What a file is that is no list of lines: "gzip", "HTML, a web page", "UTF-16"; null for text. From its first bytes.
+[[nodiscard]] const char* other_than_text(std::string_view text);
+
 /// The form of a list of hosts, from its text.
 [[nodiscard]] ListForm form_of(std::string_view text);
 

@@ -72,7 +72,7 @@ TEST_CASE("S32: wrong lines of a feed are told and left out; a file without one 
   CHECK(text.find("lists/feed.txt:22:5: warning: more lines of this list are wrong") != std::string::npos);
   CHECK(text.find("feed.txt:23:") == std::string::npos);
   refused(plain_http + "[links]\nphishing = [\"@lists/feed.txt\"]\n", "holds no link at all",
-          {{"feed.txt", "<!DOCTYPE html>\n<html lang=en>\n<title>Log in</title>\n"}});
+          {{"feed.txt", "404: there is nothing\nlog in first\n"}});
   CHECK(warnings("[links]\nphishing = [\"@lists/feed.txt\"]\n", {{"feed.txt", "# nothing today\n"}}).find("is empty: it matches nothing") !=
         std::string::npos);
   CHECK(warnings("[links]\nphishing = [\"@lists/feed.txt\"]\n", {{"feed.txt", "||a.example^\n||b.example/x\n"}})

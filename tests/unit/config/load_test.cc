@@ -373,6 +373,21 @@ TEST_CASE("S19: conditions over requests and their content: what is no value is 
   refused("file_name = \"a/b.exe\"", "names have no directories");
   refused("file_name = \"re:[\"", "not a regular expression");
   refused("file_type = \"pddf\"", "'pddf' is not a file type: did you mean \"pdf\"?");
+  refused("size = \"> 10\"", "'> 10' is not a size to compare with: it has no unit (B, KiB, MiB or GiB); allowed are");
+  refused("size = \"> 10 MB\"", "with: the units are B, KiB, MiB and GiB; allowed are");
+  refused("size = \"> 1 - 10\"", "is not a size to compare with");
+  refused("size = \"> 1.5 MiB\"", "with: the number must be whole; allowed are");
+  refused("size = \"10 MiB\"", "with: it does not say whether more or less is meant; allowed are");
+  refused("size = \"big\"", "'big' is not a size to compare with; allowed are");
+  refused("file_type = \"exe\"", "'exe' is not a file type: did you mean \"pe\" (Windows programs) or \"executable\" (all programs)?");
+  refused("file_type = \"*.jpg\"", "'*.jpg' is not a file type: did you mean \"jpeg\"?");
+  refused("file_type = \"PDF\"", "did you mean \"pdf\"?");
+  refused("file_type = \"application/pdf\"", "is a content type, which goes into mime");
+  refused("file_type = \"qqqqqqqq\"", "docs/file-types.md lists them");
+  refused("md5 = \"d41d8cd98f00b204e9800998ecf8427e  x.exe\"", "; write the hash alone, without the name of the file");
+  refused("md5 = \"" + std::string(64, 'a') + "\"", "; this is a SHA-256: its condition is sha256");
+  refused("sha256 = \"" + std::string(32, 'a') + "\"", "; this is an MD5: its condition is md5");
+  refused("sha256 = \"" + std::string(40, 'a') + "\"", "; this is a SHA-1");
   refused("size = \"10 MiB\"", "2:17: error: access.rules.when.size: '10 MiB' is not a size to compare with");
   refused("size = \"> 10 MB\"", "is not a size to compare with");
   refused("size = \"10 MiB - 1 MiB\"", "ends before it begins");
@@ -455,7 +470,8 @@ TEST_CASE("S19, S20: patterns that are none") {
   refused("destination = \"example.com\"", "a name goes into the condition host");
   refused("port = 0", "'0' is not a port");
   refused("port = 65536", "'65536' is not a port");
-  refused("port = \"90-80\"", "'90-80' is not a port");
+  refused("port = \"90-80\"", "'90-80' is not a port range: it ends before it begins");
+  refused("port = \"80-x\"", "'80-x' is not a port; allowed");
   refused("port = \"80-\"", "'80-' is not a port");
   refused("sni = \"maybe\"", "allowed are \"present\" and \"absent\"");
   refused("alpn = \"\"", "is not an ALPN protocol");
@@ -515,6 +531,22 @@ TEST_CASE("a list with a mistake in every line does not bury the rest") {
   const auto loaded = load("[[access.rules]]\nwhen = { host = \"@lists/a.txt\" }\n", {{"a.txt", text}});
   CHECK(loaded.problems.size() == 21);
   CHECK(loaded.problems.back().message.find("only the first are shown") != std::string::npos);
+}
+
+TEST_CASE("a list that is no text is one problem, at its name") {
+  using namespace std::string_literals;
+  for (const auto& text : {"\x1f\x8b\x08\0\n\n\n\n"s, "<!doctype html>\n<title>x\n<p>\n"s, "a\0\n\0b\0\n\0"s}) {
+    for (const char* rule : {"[[access.rules]]\nwhen = { host = \"@lists/a.txt\" }\n", "[[access.rules]]\nwhen = { port = \"@lists/a.txt\" }\n",
+                             "[gateway]\nexempt_clients = [\"@lists/a.txt\"]\n", "[links]\nphishing = [\"@lists/a.txt\"]\n"}) {
+      const auto loaded = load(rule, {{"a.txt", text}});
+      CAPTURE(rule);
+      CAPTURE(problems_of(loaded));
+      CHECK(loaded.config == nullptr);
+      REQUIRE(loaded.problems.size() == 1);
+      CHECK(loaded.problems[0].message.find("the list /etc/sluice/lists/a.txt is not text (") == 0);
+      CHECK(loaded.problems[0].line == 2);
+    }
+  }
 }
 
 TEST_CASE("S19: every list condition can come from a file; a file named twice is read once") {

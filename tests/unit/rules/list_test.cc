@@ -85,6 +85,32 @@ TEST_CASE("a mistake in a list is told with its line and column") {
   CHECK(list.problems.find("7:1 '1.2.3.4.5' is not an address or a network") != std::string::npos);
 }
 
+TEST_CASE("lines of name servers' configurations are told the name alone") {
+  const Collected dnsmasq("address=/ads.example/0.0.0.0\nserver=/x.example/\nlocal=/y.example\n");
+  CHECK(dnsmasq.entries.empty());
+  CHECK(dnsmasq.problems.find("1:1 this is the form of dnsmasq, which is not read; write \".ads.example\"") != std::string::npos);
+  CHECK(dnsmasq.problems.find("2:1 this is the form of dnsmasq, which is not read; write \".x.example\"") != std::string::npos);
+  CHECK(dnsmasq.problems.find("3:1 this is the form of dnsmasq, which is not read; write \".y.example\"") != std::string::npos);
+  const Collected unbound("local-zone: \"ads.example\" always_nxdomain\n  local-data: \"b.example A 0.0.0.0\"\n");
+  CHECK(unbound.problems.find("1:1 this is the form of unbound, which is not read; write \".ads.example\"") != std::string::npos);
+  CHECK(unbound.problems.find("2:3 this is the form of unbound, which is not read; write \".b.example\"") != std::string::npos);
+}
+
+TEST_CASE("files that are no text, by their first bytes") {
+  using namespace std::string_view_literals;
+  const auto what = [](std::string_view text) { return std::string(rules::other_than_text(text) == nullptr ? "" : rules::other_than_text(text)); };
+  CHECK(what("\x1f\x8b\x08\0"sv) == "gzip: unpack it");
+  CHECK(what("PK\x03\x04"sv) == "zip: unpack it");
+  CHECK(what("\xff\xfe\x61\0"sv) == "UTF-16: save it as UTF-8");
+  CHECK(what("a\0.\0b\0"sv) == "UTF-16: save it as UTF-8");
+  CHECK(what("a.example\n\x01\0"sv) == "binary");
+  CHECK(what("\n <!DOCTYPE HTML>\n<html>"sv) == "HTML: a page was saved in place of the list");
+  CHECK(what("\xef\xbb\xbf<html lang=\"en\">"sv) == "HTML: a page was saved in place of the list");
+  CHECK(what("<?xml version"sv) == "XML");
+  for (const std::string_view text : {""sv, "\n"sv, "a.example\n"sv, "# <html>\n"sv, "\xef\xbb\xbf||ads.example^"sv, "P"sv, "||x^\n##<html"sv})
+    CHECK(what(text) == "");
+}
+
 TEST_CASE("empty lists, and texts that are only comments") {
   for (const char* text : {"", "\n", "\n\n\n", "#", "# x\n;y\n", "! x\n", "   \r\n\t"}) {
     CAPTURE(text);
