@@ -228,8 +228,9 @@ Next begin_client(Session& session) {
   const Replacement replacement = room.handshakes->replacement;
   tls::MintFault fault{};
   const tls::Certificate* const origin = session.bumped != nullptr ? session.bumped->verdict->leaf.get() : nullptr;
-  const auto leaf = bumper.leaf(*session.ruling->material, origin, name_of(session), replacement,
-                                now_s(session), world.counters, fault);
+  const tls::Material& material = *session.ruling->material;
+  const std::string name = name_of(session);
+  const auto leaf = bumper.leaf(material, origin, name, replacement, now_s(session), world.counters, fault);
   if (leaf == nullptr) return end_unanswered(session, CloseReason::gateway_error, tls::text_of(fault));
   tls::ClientEngine::Answer answer;
   answer.leaf_chain = leaf->chain;
@@ -240,6 +241,9 @@ Next begin_client(Session& session) {
     answer.alpn = "http/1.1";
   answer.client_order = session.seen->prefers_chacha20;
   answer.retry_group = session.seen->retry_group;
+  // S12: on resumption the client sees no certificate, so its ticket is to stand for the one that it would see now.
+  answer.ticket_binding = Bumper::ticket_binding(
+      material, origin, session.bumped != nullptr ? session.bumped->verdict->problems : OriginProblems(), name, replacement);
   auto engine = tls::ClientEngine::create(bumper.clients, answer);
   if (!engine) return end_unanswered(session, CloseReason::gateway_error, "tls");
   room.pair->client.secure(std::move(*engine));

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/limits.h"
+#include "base/origin_problem.h"
 #include "base/result.h"
 #include "record/counters.h"
 #include "tls/context.h"
@@ -17,6 +18,7 @@
 #include "tls/material.h"
 #include "tls/mint.h"
 #include "tls/origin_sessions.h"
+#include "tls/tickets.h"
 #include "tls/verdict_cache.h"
 
 namespace sluice::flow {
@@ -44,6 +46,11 @@ struct Bumper {
   [[nodiscard]] std::shared_ptr<const tls::Leaf> leaf(const tls::Material& material, const tls::Certificate* origin,
                                                       std::string_view name, Replacement replacement, int64_t now_s,
                                                       record::Counters& counters, tls::MintFault& fault);
+  /// What the tickets of a client are bound to that is shown the certificate of leaf() with the same arguments; `problems`: of
+  /// the origin's certificate. As long as origins are good, one name has one binding, whichever of its certificates they show:
+  /// the client has nothing to object to in any of them. Behind a bad one it may object to what differs.
+  [[nodiscard]] static tls::TicketBinding ticket_binding(const tls::Material& material, const tls::Certificate* origin,
+                                                         OriginProblems problems, std::string_view name, Replacement replacement);
 
   BumpShared& shared;
   tls::OriginContext origins;

@@ -211,7 +211,10 @@ Result<ClientContext> ClientContext::create(std::span<const uint8_t> leaf_key, c
     return fail(ErrorCode::invalid, Side::gateway);
   wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, nullptr);  // clients are not asked for certificates
   made.sealer_ = std::make_unique<TicketSealer>(tickets);
-  if (wolfSSL_CTX_set_TicketEncCb(context, EngineCallbacks::ticket) != WOLFSSL_SUCCESS ||
+  // Under TLS 1.2, the session ticket extension here makes wolfSSL give a client another ticket in place of
+  // one that was rejected.
+  if (wolfSSL_CTX_UseSessionTicket(context) != WOLFSSL_SUCCESS ||
+      wolfSSL_CTX_set_TicketEncCb(context, EngineCallbacks::ticket) != WOLFSSL_SUCCESS ||
       wolfSSL_CTX_set_TicketEncCtx(context, made.sealer_.get()) != WOLFSSL_SUCCESS ||
       wolfSSL_CTX_set_TicketHint(context, static_cast<int>(client_session_s)) != WOLFSSL_SUCCESS)
     return fail(ErrorCode::unsupported, Side::gateway);

@@ -233,13 +233,15 @@ int EngineCallbacks::ticket(WOLFSSL* ssl, unsigned char key_name[WOLFSSL_TICKET_
     const size_t sealed_bytes = content_bytes + TicketSealer::depth_bytes;
     if (static_cast<size_t>(*size_out) < sealed_bytes || !random_bytes(nonce))
       return WOLFSSL_TICKET_RET_REJECT;
-    if (!sealer.seal(seconds_since_boot(), state.ticket_depth, nonce, {content, sealed_bytes}, name, tag))
+    if (!sealer.seal(seconds_since_boot(), state.ticket_binding, state.ticket_depth, nonce,
+                     {content, sealed_bytes}, name, tag))
       return WOLFSSL_TICKET_RET_REJECT;
     *size_out = static_cast<int>(sealed_bytes);
     return WOLFSSL_TICKET_RET_OK;
   }
   uint8_t depth = 0;
-  if (!sealer.open(seconds_since_boot(), name, nonce, tag, {content, content_bytes}, depth))
+  if (!sealer.open(seconds_since_boot(), state.ticket_binding, name, nonce, tag, {content, content_bytes},
+                   depth))
     return WOLFSSL_TICKET_RET_REJECT;
   if (depth >= limits::ticket_chain_max) return WOLFSSL_TICKET_RET_REJECT;
   state.ticket_depth = static_cast<uint8_t>(depth + 1);
@@ -503,6 +505,7 @@ Result<ClientEngine> ClientEngine::create(const ClientContext& context, const An
   WOLFSSL* ssl = wolfSSL_new(context.context_.get());
   if (ssl == nullptr) return fail(ErrorCode::system, Side::gateway, ENOMEM);
   ClientEngine engine(ssl);
+  engine.state_.ticket_binding = answer.ticket_binding;
   if (wolfSSL_use_certificate_chain_buffer_format(ssl, answer.leaf_chain.data(),
                                                   static_cast<long>(answer.leaf_chain.size()),
                                                   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)

@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "tls/chain.h"
 #include "tls/early_data.h"
+#include "tls/tickets.h"
 
 struct WOLFSSL;
 struct WOLFSSL_SESSION;
@@ -116,6 +117,7 @@ class Engine {
     bool client_certificate_asked = false;
     bool ticket_came = false;
     uint8_t ticket_depth = 0;  // how many resumptions led to this connection
+    TicketBinding ticket_binding{};
     std::shared_ptr<Chain> chain;
   };
 
@@ -190,6 +192,7 @@ class ClientEngine : public Engine {
     std::string_view alpn = {};  // the one protocol that the origin chose; empty: none
     bool client_order = false;   // of cipher suites; otherwise ours counts, AES first
     uint16_t retry_group = 0;    // the client sends early data: see tls/early_data.h; 0: it does not
+    TicketBinding ticket_binding{};  // a client whose ticket was given under another gets a full handshake
   };
 
   /// Fails for lack of memory, or when `leaf_chain` is no certificate.

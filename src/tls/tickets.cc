@@ -27,6 +27,17 @@ void derive_from(const std::array<uint8_t, 32>& secret, std::string_view label,
   wc_HmacFree(&hmac);
 }
 
+constexpr size_t key_name_bytes = 16;
+using Authenticated = std::array<uint8_t, key_name_bytes + sizeof(TicketBinding)>;
+
+/// What the seal covers beside the content.
+Authenticated authenticated(std::span<const uint8_t, key_name_bytes> key_name, const TicketBinding& binding) {
+  Authenticated bytes;
+  std::copy(key_name.begin(), key_name.end(), bytes.begin());
+  std::copy(binding.begin(), binding.end(), bytes.begin() + key_name_bytes);
+  return bytes;
+}
+
 void wipe(std::array<uint8_t, 32>& secret) { explicit_bzero(secret.data(), secret.size()); }
 
 }  // namespace
@@ -95,20 +106,21 @@ void TicketSealer::advance(int64_t now_s) {
   previous_ = prepared(keys_.previous());
 }
 
-bool TicketSealer::seal(int64_t now_s, uint8_t depth, std::span<const uint8_t, nonce_bytes> nonce,
-                        std::span<uint8_t> content, std::span<uint8_t, 16> key_name,
-                        std::span<uint8_t, tag_bytes> tag) {
+bool TicketSealer::seal(int64_t now_s, const TicketBinding& binding, uint8_t depth,
+                        std::span<const uint8_t, nonce_bytes> nonce, std::span<uint8_t> content,
+                        std::span<uint8_t, 16> key_name, std::span<uint8_t, tag_bytes> tag) {
   SLUICE_CHECK(content.size() >= depth_bytes);
   advance(now_s);
   std::copy(keys_.current().name.begin(), keys_.current().name.end(), key_name.begin());
   content.back() = depth;
+  const Authenticated beside = authenticated(key_name, binding);
   const auto size = static_cast<word32>(content.size());
   return wc_AesGcmEncrypt(current_.get(), content.data(), content.data(), size, nonce.data(),
                           static_cast<word32>(nonce.size()), tag.data(), static_cast<word32>(tag.size()),
-                          key_name.data(), static_cast<word32>(key_name.size())) == 0;
+                          beside.data(), static_cast<word32>(beside.size())) == 0;
 }
 
-bool TicketSealer::open(int64_t now_s, std::span<const uint8_t, 16> key_name,
+bool TicketSealer::open(int64_t now_s, const TicketBinding& binding, std::span<const uint8_t, 16> key_name,
                         std::span<const uint8_t, nonce_bytes> nonce, std::span<const uint8_t, tag_bytes> tag,
                         std::span<uint8_t> content, uint8_t& depth) {
   if (content.size() < depth_bytes) return false;
@@ -120,10 +132,11 @@ bool TicketSealer::open(int64_t now_s, std::span<const uint8_t, 16> key_name,
   else if (previous_ && std::equal(key_name.begin(), key_name.end(), keys_.previous().name.begin()))
     aes = previous_.get();
   if (aes == nullptr) return false;
+  const Authenticated beside = authenticated(key_name, binding);
   const auto size = static_cast<word32>(content.size());
   if (wc_AesGcmDecrypt(aes, content.data(), content.data(), size, nonce.data(),
                        static_cast<word32>(nonce.size()), tag.data(), static_cast<word32>(tag.size()),
-                       key_name.data(), static_cast<word32>(key_name.size())) != 0)
+                       beside.data(), static_cast<word32>(beside.size())) != 0)
     return false;
   depth = content.back();
   return true;

@@ -1,5 +1,5 @@
 // Session tickets for clients (RFC 5077, RFC 8446 section 4.6.1): stateless, sealed with a key that rotates
-// by time.
+// by time, and bound to what the client was shown.
 //
 // All workers start from the same TicketKeys, and each derives the same keys on its own: no lock and nothing
 // shared. The secret is a one-way chain, so that a key which has been replaced twice is in nobody's memory
@@ -16,6 +16,10 @@
 struct Aes;
 
 namespace sluice::tls {
+
+/// A digest of what a ticket stands for: on resumption no certificate is shown, so it opens only where the
+/// client would be shown what it has accepted.
+using TicketBinding = std::array<uint8_t, 32>;
 
 class TicketKeys {
  public:
@@ -53,7 +57,7 @@ class TicketKeys {
 };
 
 /// Seals and opens tickets: AES-256-GCM over what wolfSSL wants to see again and the depth of the chain of
-/// resumptions.
+/// resumptions. The key's name and the binding are authenticated with it; the binding is not in the ticket.
 class TicketSealer {
  public:
   static constexpr size_t tag_bytes = 16;
@@ -68,12 +72,12 @@ class TicketSealer {
 
   /// Encrypts `content` in place; its last byte is overwritten with `depth`. `nonce` must be random. False:
   /// wolfCrypt failed.
-  [[nodiscard]] bool seal(int64_t now_s, uint8_t depth, std::span<const uint8_t, nonce_bytes> nonce,
-                          std::span<uint8_t> content, std::span<uint8_t, 16> key_name,
-                          std::span<uint8_t, tag_bytes> tag);
-  /// Decrypts in place. False: sealed by a key that is unknown or too old, or changed since; `content` is
-  /// then void.
-  [[nodiscard]] bool open(int64_t now_s, std::span<const uint8_t, 16> key_name,
+  [[nodiscard]] bool seal(int64_t now_s, const TicketBinding& binding, uint8_t depth,
+                          std::span<const uint8_t, nonce_bytes> nonce, std::span<uint8_t> content,
+                          std::span<uint8_t, 16> key_name, std::span<uint8_t, tag_bytes> tag);
+  /// Decrypts in place. False: sealed by a key that is unknown or too old, under another binding, or changed
+  /// since; `content` is then void.
+  [[nodiscard]] bool open(int64_t now_s, const TicketBinding& binding, std::span<const uint8_t, 16> key_name,
                           std::span<const uint8_t, nonce_bytes> nonce,
                           std::span<const uint8_t, tag_bytes> tag, std::span<uint8_t> content,
                           uint8_t& depth);

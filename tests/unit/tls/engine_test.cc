@@ -623,6 +623,91 @@ TEST_CASE("a session for another name, or with a ticket that is not ours, leads 
   }
 }
 
+namespace {
+
+constexpr TicketBinding one_binding{1}, other_binding{2};
+
+struct RawSession {
+  WOLFSSL_SESSION* session = nullptr;
+  RawSession() = default;
+  RawSession(const RawSession&) = delete;
+  RawSession& operator=(const RawSession&) = delete;
+  ~RawSession() { wolfSSL_SESSION_free(session); }
+};
+
+/// A client that is wolfSSL alone comes with the session that it got before, if any, and keeps the one that
+/// it gets now. Whether it was resumed.
+bool visits_again(const RawContext& context, const TicketBinding& binding, RawSession& kept) {
+  ClientEngine server = gateway().server_side("", binding);
+  RawPeer client(context);
+  if (kept.session != nullptr) REQUIRE(wolfSSL_set_session(client.get(), kept.session) == WOLFSSL_SUCCESS);
+  Wire to_server;
+  REQUIRE(shake_hands(server, client, to_server) == Status::ok);
+  REQUIRE(client.is_done);
+  check_traffic(server, client, to_server);
+  const bool resumed = wolfSSL_session_reused(client.get()) == 1;
+  CHECK(server.agreed().resumed == resumed);
+  wolfSSL_SESSION_free(std::exchange(kept.session, wolfSSL_get1_session(client.get())));
+  REQUIRE(kept.session != nullptr);
+  return resumed;
+}
+
+}  // namespace
+
+TEST_CASE("a ticket that was given under one binding leads to a full handshake under another") {
+  for (const bool tls12 : {false, true}) {
+    CAPTURE(tls12);
+    const RawContext context = raw_client({.tls12_only = tls12});
+    RawSession kept;
+    CHECK(!visits_again(context, one_binding, kept));
+    CHECK(visits_again(context, one_binding, kept));
+    CHECK(visits_again(context, one_binding, kept));
+    // The full handshake brings a ticket of its own, which is bound anew.
+    CHECK(!visits_again(context, other_binding, kept));
+    // Before 5.9, wolfSSL gives no other ticket in place of one that it rejects in TLS 1.2, and its client
+    // holds on to the old one.
+    if (tls12 && LIBWOLFSSL_VERSION_HEX < 0x05009000) continue;
+    CHECK(visits_again(context, other_binding, kept));
+    CHECK(!visits_again(context, one_binding, kept));
+    CHECK(visits_again(context, one_binding, kept));
+  }
+}
+
+TEST_CASE("the same for a client that sends early data") {
+  Pair first;
+  Bytes plain;
+  REQUIRE(read_all(first.client, first.to_client, plain, first.to_server.bytes) == Status::want_input);
+  const OriginSession session = first.client.take_session();
+  REQUIRE(session);
+  for (const bool same : {true, false}) {
+    CAPTURE(same);
+    auto client = gateway().client_side({.sni = "a.test", .resume = &session});
+    auto server =
+        ClientEngine::create(gateway().clients, {.leaf_chain = gateway().leaf.chain,
+                                                 .retry_group = WOLFSSL_ECC_SECP256R1,
+                                                 .ticket_binding = same ? TicketBinding{} : other_binding});
+    REQUIRE(server.has_value());
+    Wire to_client, to_server;
+    std::span<const uint8_t> nothing;
+    CHECK(client.handshake(nothing, to_server.bytes) == Status::want_input);
+    std::span<const uint8_t> hello(to_server.bytes);
+    CHECK(server->handshake(hello, to_client.bytes) == Status::want_input);
+    to_server.bytes = {23, 3, 3, 0, 100};  // a record that the gateway has no key for
+    to_server.bytes.resize(105, 0xa5);
+    const Outcome outcome = shake_hands(client, *server, to_client, to_server);
+    REQUIRE(outcome.client == Status::ok);
+    REQUIRE(outcome.server == Status::ok);
+    CHECK(client.agreed().resumed == same);
+    CHECK(server->agreed().resumed == same);
+    CHECK((client.chain() == nullptr) == same);
+    plain.clear();
+    Bytes output;
+    CHECK(client.write(bytes_of("said"), to_server.bytes) == Status::ok);
+    CHECK(read_all(*server, to_server, plain, output) == Status::want_input);
+    CHECK(std::string(plain.begin(), plain.end()) == "said");
+  }
+}
+
 TEST_CASE("TLS 1.2 sessions are found again by their id alone") {
   const auto context = raw_server({.tls12_only = true, .has_tickets = false});
   OriginSession session;

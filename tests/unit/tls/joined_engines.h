@@ -50,8 +50,9 @@ struct Gateway {
     REQUIRE(made.has_value());
     return std::move(*made);
   }
-  [[nodiscard]] ClientEngine server_side(std::string_view alpn) const {
-    auto made = ClientEngine::create(clients, {leaf.chain, alpn});
+  [[nodiscard]] ClientEngine server_side(std::string_view alpn, const TicketBinding& binding = {}) const {
+    auto made =
+        ClientEngine::create(clients, {.leaf_chain = leaf.chain, .alpn = alpn, .ticket_binding = binding});
     REQUIRE(made.has_value());
     return std::move(*made);
   }

@@ -6,12 +6,14 @@
 
 namespace {
 
+using sluice::tls::TicketBinding;
 using sluice::tls::TicketKeys;
 using sluice::tls::TicketSealer;
 using Bytes = std::vector<uint8_t>;
 
 constexpr int64_t start_s = 1'000'000;
 constexpr int64_t period_s = TicketKeys::period_s;
+constexpr TicketBinding binding{9, 8, 7};
 
 TicketKeys keys(uint8_t fill = 1) {
   std::array<uint8_t, 32> seed{};
@@ -28,13 +30,14 @@ struct Ticket {
 
 Ticket sealed(TicketSealer& sealer, int64_t now_s, uint8_t depth = 3) {
   Ticket ticket{.content = Bytes(101, 0xab)};
-  REQUIRE(sealer.seal(now_s, depth, ticket.nonce, ticket.content, ticket.name, ticket.tag));
+  REQUIRE(sealer.seal(now_s, binding, depth, ticket.nonce, ticket.content, ticket.name, ticket.tag));
   return ticket;
 }
 
-bool opens(TicketSealer& sealer, int64_t now_s, Ticket ticket, uint8_t depth = 3) {
+bool opens(TicketSealer& sealer, int64_t now_s, Ticket ticket, const TicketBinding& under = binding,
+           uint8_t depth = 3) {
   uint8_t found = 0;
-  if (!sealer.open(now_s, ticket.name, ticket.nonce, ticket.tag, ticket.content, found)) return false;
+  if (!sealer.open(now_s, under, ticket.name, ticket.nonce, ticket.tag, ticket.content, found)) return false;
   Bytes expected(101, 0xab);
   expected.back() = depth;
   CHECK(ticket.content == expected);
@@ -77,6 +80,22 @@ TEST_CASE("every period has its own key; time that goes backwards changes nothin
   CHECK(all.current().name != first.name);
   CHECK(!all.advance(start_s - 10));
   CHECK(all.current().period == 1);
+}
+
+TEST_CASE("a ticket that was sealed under one binding does not open under another") {
+  TicketSealer sealer(keys());
+  const Ticket ticket = sealed(sealer, start_s);
+  for (size_t i = 0; i < binding.size(); ++i) {
+    CAPTURE(i);
+    TicketBinding other = binding;
+    other[i] ^= 1;
+    CHECK(!opens(sealer, start_s, ticket, other));
+  }
+  CHECK(!opens(sealer, start_s, ticket, {}));
+  CHECK(opens(sealer, start_s, ticket, binding));
+  // Neither with the key of the period before.
+  CHECK(!opens(sealer, start_s + period_s, ticket, {}));
+  CHECK(opens(sealer, start_s + period_s, ticket, binding));
 }
 
 TEST_CASE("a ticket that was changed anywhere does not open") {
