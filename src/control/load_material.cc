@@ -1,9 +1,13 @@
 #include "control/load_material.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <functional>
+#include <utility>
 
 #include "control/load_config.h"
 #include "tls/authority_file.h"
@@ -25,6 +29,12 @@ class MaterialLoader {
     auto loaded = tls::load_authority(tls.ca_cert->path, tls.ca_key->path, now_s_);
     if (loaded) return *loaded;
     const bool of_key = loaded.error().problem.of_key;
+    if (loaded.error().problem.sys_errno == ENOENT && !of_key && access(tls.ca_key->path.c_str(), F_OK) != 0) {
+      for (const auto& [key, file] : {std::pair{"ca_cert", &*tls.ca_cert}, std::pair{"ca_key", &*tls.ca_key}})
+        fault(file->position, fmt::format("tls.{}: {}: cannot read it: {}; `sluice ca init` makes both files", key, file->path,
+                                          std::strerror(ENOENT)));
+      return nullptr;
+    }
     fault(of_key ? tls.ca_key->position : tls.ca_cert->position,
           fmt::format("{}: {}", of_key ? "tls.ca_key" : "tls.ca_cert", text_of(loaded.error())));
     return nullptr;

@@ -28,6 +28,7 @@ struct OwnedFd {
 /// Key material: wiped when it goes.
 struct Content {
   std::string text;
+  mode_t mode = 0;
   ~Content() { wipe(text); }
 };
 
@@ -49,13 +50,7 @@ std::optional<AuthorityProblem> read_whole(const std::string& file, bool of_key,
   if (!S_ISREG(status.st_mode)) return unreadable(EINVAL, "not a regular file", of_key);
   if (static_cast<uint64_t>(status.st_size) > file_bytes_max)
     return unreadable(EFBIG, "larger than 1 MiB", of_key);
-  if (of_key && (status.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-    AuthorityProblem problem;
-    problem.fault = AuthorityFault::exposed_key;
-    problem.of_key = true;
-    problem.detail = fmt::format("its mode is {:04o}: chmod 0600", status.st_mode & 07777u);
-    return problem;
-  }
+  content.mode = status.st_mode;
   content.text.resize(static_cast<size_t>(status.st_size));
   size_t have = 0;
   while (have < content.text.size()) {
@@ -67,6 +62,29 @@ std::optional<AuthorityProblem> read_whole(const std::string& file, bool of_key,
   }
   content.text.resize(have);
   return std::nullopt;
+}
+
+bool has_certificate(const Content& content) { return content.text.find("-----BEGIN CERTIFICATE") != std::string::npos; }
+bool has_key(const Content& content) { return content.text.find("PRIVATE KEY-----") != std::string::npos; }
+
+// The key file holds a certificate and the other a key: to be told before its mode, which is right for a certificate.
+bool are_swapped(const Content& certificates, const Content& key) {
+  return has_key(certificates) && !has_certificate(certificates) && has_certificate(key) && !has_key(key);
+}
+
+std::optional<AuthorityProblem> problem_of_place(const std::string& certificate_file, const Content& certificates,
+                                                 const Content& key) {
+  AuthorityProblem problem;
+  problem.of_key = true;
+  if (are_swapped(certificates, key)) {
+    problem.fault = AuthorityFault::bad_key;
+    problem.detail = fmt::format("it holds a certificate, and {} the private key: ca_cert and ca_key are swapped", certificate_file);
+    return problem;
+  }
+  if ((key.mode & (S_IROTH | S_IWOTH)) == 0) return std::nullopt;
+  problem.fault = AuthorityFault::exposed_key;
+  problem.detail = fmt::format("its mode is {:04o}: chmod 0600", key.mode & 07777u);
+  return problem;
 }
 
 }  // namespace
@@ -83,6 +101,8 @@ tl::expected<std::shared_ptr<const Authority>, AuthorityFileProblem> load_author
   if (auto problem = read_whole(certificate_file, false, certificates))
     return tl::unexpected(AuthorityFileProblem{certificate_file, *std::move(problem)});
   if (auto problem = read_whole(key_file, true, key))
+    return tl::unexpected(AuthorityFileProblem{key_file, *std::move(problem)});
+  if (auto problem = problem_of_place(certificate_file, certificates, key))
     return tl::unexpected(AuthorityFileProblem{key_file, *std::move(problem)});
   auto authority = Authority::from_pem(certificates.text, key.text, now);
   if (!authority) {

@@ -125,6 +125,25 @@ TEST_CASE(
     check_refused(empty, "2:11: error: tls.ca_cert: " + empty.of("ca.pem"), "No such file or directory");
   }
   {
+    const Directory empty;
+    const std::string both = "; `sluice ca init` makes both files\n";
+    check_refused(empty, "2:11: error: tls.ca_cert: " + empty.of("ca.pem"), both);
+    check_refused(empty, "2:11:", "rules.toml:3:10: error: tls.ca_key: " + empty.of("ca.key") + ": cannot read it: No such file or directory" + both);
+    write_authority(empty);
+    fs::remove(empty.of("ca.key"));
+    check_refused(empty, "3:10: error: tls.ca_key: " + empty.of("ca.key"), "No such file or directory\n");
+  }
+  {
+    const Directory swapped;
+    write_authority(swapped);
+    fs::rename(swapped.of("ca.key"), swapped.of("x"));
+    fs::rename(swapped.of("ca.pem"), swapped.of("ca.key"));
+    fs::rename(swapped.of("x"), swapped.of("ca.pem"));
+    REQUIRE(chmod(swapped.of("ca.key").c_str(), 0644) == 0);  // as is right for the certificate that it is
+    check_refused(swapped, "3:10: error: tls.ca_key: " + swapped.of("ca.key") + ": it holds a certificate, and " + swapped.of("ca.pem"),
+                  "ca_cert and ca_key are swapped");
+  }
+  {
     const Directory expired;
     write_authority(expired, now_s - 1);
     check_refused(expired, "2:11: error: tls.ca_cert: " + expired.of("ca.pem"), "expired");
