@@ -129,13 +129,13 @@ constexpr std::array<Meant, 53> meant_keys = {{
 }};
 
 // What other programs call it; the first whose meaning is allowed at the key is suggested.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 38> meant_words = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 39> meant_words = {{
     {"deny", "block"},        {"deny", "terminate"},
     {"deny", "reject"},       {"deny", "closed"},
     {"drop", "block"},        {"drop", "terminate"},
     {"drop", "reject"},       {"reject", "block"},
     {"reject", "terminate"},  {"refuse", "block"},
-    {"refuse", "terminate"},  {"forbid", "block"},
+    {"refuse", "terminate"}, {"block", "terminate"},  {"forbid", "block"},
     {"block", "reject"},      {"block", "closed"},
     {"reset", "terminate"},   {"close", "terminate"},
     {"kill", "terminate"},    {"permit", "allow"},
@@ -197,11 +197,19 @@ std::optional<bool> truth_of(std::string_view word) {
   return std::nullopt;
 }
 
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  return result;
+}
+
 std::string remedy_for_array(std::string_view path, std::string_view key, const Value& found) {
   const auto* text = std::get_if<std::string>(&found.is);
   if (text != nullptr && key.ends_with("_ports"))
     return is_whole_number(*text) ? fmt::format("; write [{}]", *text)
                                   : "; write numbers, as in [443, 8443]: ranges are not possible here";
+  if (text != nullptr && !list_in(*text).empty()) return fmt::format("; write {}", list_in(*text));
   if (text != nullptr || std::get_if<int64_t>(&found.is) != nullptr)
     return fmt::format("; write [{}]", found.to_string());
   if (std::get_if<Table>(&found.is) == nullptr) return "";
@@ -250,8 +258,10 @@ std::string word_remedy(std::string_view path, std::string_view key, std::string
     if (is_tls && of_access) return fmt::format("; \"{}\" is an action of [[access.rules]]", word);
     if (!is_tls && of_tls) return fmt::format("; \"{}\" is an action of [[tls.rules]]", word);
   }
+  const std::string small = lower(word);
+  if (small != word && has(names, small)) return fmt::format(": did you mean \"{}\"?", small);
   for (const auto& [other, meant] : meant_words)
-    if (word == other && has(names, meant)) return fmt::format(": did you mean \"{}\"?", meant);
+    if (small == other && has(names, meant)) return fmt::format(": did you mean \"{}\"?", meant);
   return "";
 }
 
@@ -276,6 +286,21 @@ std::string type_remedy(std::string_view path, std::string_view key, Wanted want
       return remedy_for_table(path, key, found);
   }
   return "";
+}
+
+std::string list_in(std::string_view text) {
+  std::string list;
+  if (text.find(',') == std::string_view::npos || text.find('"') != std::string_view::npos) return list;
+  while (true) {
+    const size_t comma = text.find(',');
+    std::string_view part = text.substr(0, comma);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (!part.empty()) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", part);
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+  }
+  return list.empty() ? list : fmt::format("[{}]", list);
 }
 
 std::string quotes_remedy(const Value& found) {

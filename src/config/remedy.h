@@ -30,4 +30,7 @@ enum class Wanted : uint8_t { boolean, integer, string, array, table };
 /// A number, or true or false, where a string is wanted: "; write \"1.2\"".
 [[nodiscard]] std::string quotes_remedy(const Value& found);
 
+/// The list that a string with commas was meant as: "[\"80\", \"443\"]"; empty when it has none.
+[[nodiscard]] std::string list_in(std::string_view text);
+
 }  // namespace sluice::config

@@ -51,6 +51,17 @@ std::optional<uint16_t> port_of(std::string_view text) {
   return port;
 }
 
+// Names of services, and the colon of other programs' ranges.
+std::string hint_of_port(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, uint16_t>, 8> services = {
+      {{"http", 80}, {"https", 443}, {"ftp", 21}, {"ssh", 22}, {"smtp", 25}, {"smtps", 465}, {"imaps", 993}, {"dns", 53}}};
+  for (const auto& [name, port] : services)
+    if (text == name) return fmt::format("; write {}", port);
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || !port_of(text.substr(0, colon)) || !port_of(text.substr(colon + 1))) return "";
+  return fmt::format("; write \"{}-{}\"", text.substr(0, colon), text.substr(colon + 1));
+}
+
 constexpr std::array<std::pair<std::string_view, uint16_t>, 4> tls_versions = {
     {{"1.0", 0x0301}, {"1.1", 0x0302}, {"1.2", 0x0303}, {"1.3", 0x0304}}};
 
@@ -232,6 +243,10 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
     case Slot::client: {
       Cidr network;
       if (!rules::looks_like_address(text) && is_interface_name(text)) return full(builder_.add_text(group, text));
+      if (text == "*") {
+        error = "'*' would match every client; leave the condition out to match all";
+        return false;
+      }
       if (!network_of(text, network, error)) {
         if (!rules::looks_like_address(text)) error += ", or the name of an interface (\"eth2\", \"wg*\")";
         return false;
@@ -268,7 +283,7 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
       }
       if (!first || !last) {
         error = fmt::format(
-            "'{}' is not a port; allowed are numbers from 1 to 65535 and ranges (\"8000-8100\")", text);
+            "'{}' is not a port; allowed are numbers from 1 to 65535 and ranges (\"8000-8100\"){}", text, hint_of_port(text));
         return false;
       }
       builder_.add_ports(group, *first, *last);
@@ -278,7 +293,9 @@ bool RulesReader::add_alternative(GroupId group, std::string_view text, bool in_
     case Slot::ech: {
       const bool present = text == "present" || text == "true";
       if (!present && text != "absent" && text != "false") {
-        error = fmt::format("'{}' is not allowed; allowed are \"present\" and \"absent\"", text);
+        const bool is_name = builder_.slot_of(group) == Slot::sni && text.find('.') != std::string_view::npos;
+        error = fmt::format("'{}' is not allowed; allowed are \"present\" and \"absent\"{}", text,
+                            is_name ? "; a name goes into the condition host" : "");
         return false;
       }
       builder_.add_presence(group, present);
@@ -388,6 +405,9 @@ std::vector<GroupId> RulesReader::read_groups(Slot slot, const Value& value, con
     if (add_alternative(group, text, false, error)) {
       written_[group].push_back(text);
     } else {
+      const bool has_commas = slot == Slot::schedule || slot == Slot::url || slot == Slot::user_agent;  // of their own
+      if (const std::string list = has_commas ? "" : list_in(text); !list.empty())
+        error = fmt::format("'{}' are several in one string; write a list, {}", text, list);
       problems_.error(at, fmt::format("{}: {}", key, error));
       all_good = false;
     }

@@ -67,7 +67,7 @@ std::optional<int64_t> Section::integer_value(std::string_view key, int64_t leas
 
 void Section::duration(std::string_view key, uint64_t least_ms, uint64_t most_ms, uint32_t& target_ms) {
   const std::string* text =
-      typed<std::string>(key, "a duration like \"500ms\", \"10s\", \"5m\", \"1h\" or \"7d\"", false);
+      typed<std::string>(key, "a duration like \"500ms\", \"10s\", \"5m\", \"1h\" or \"7d\", in quotes", false);
   if (text == nullptr) return;
   const auto at = table_->find(key)->value.position;
   const auto ms = parse_duration_ms(*text);

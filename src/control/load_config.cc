@@ -12,10 +12,19 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "config/past.h"
 #include "control/load_material.h"
 
 namespace sluice::control {
 namespace {
+
+// yyyymmdd, local time.
+int today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return (local.tm_year + 1900) * 10000 + (local.tm_mon + 1) * 100 + local.tm_mday;
+}
 
 class OwnedFd {
  public:
@@ -72,6 +81,7 @@ std::optional<std::string> read_file(const std::string& path, std::string& error
 Loaded load_from_disk(const std::string& path, const tls::Material* previous) {
   Loaded loaded{config::load(path, read_file, random_seed()), nullptr};
   if (!loaded.config) return loaded;
+  config::advise_of_past(*loaded.config, today(), loaded.problems);
   loaded.material =
       load_material(*loaded.config, std::time(nullptr), previous, system_root_files(), loaded.problems);
   const bool has_errors = std::ranges::any_of(loaded.problems, [](const config::Problem& problem) {

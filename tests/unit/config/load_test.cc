@@ -232,6 +232,9 @@ TEST_CASE("actions of other tables and other programs") {
   action("tls", "reset", "did you mean \"terminate\"?");
   action("protection", "block", "unknown key 'action' in protection.rules; a protection rule has a key for each class of threats");
   check_refused({"[access]\ndefault = \"deny\"\n", "did you mean \"block\"?"});
+  check_refused({"[[access.rules]]\naction = \"BLOCK\"\n", "did you mean \"block\"?"});
+  check_refused({"[tls.invalid_origin]\nexpired = \"block\"\n", "did you mean \"terminate\"?"});
+  check_refused({"[gateway]\nlan = \"eth1, eth2\"\n", "not a string; write [\"eth1\", \"eth2\"]\n"});
   check_refused({"[gateway]\nquic = \"block\"\n", "did you mean \"reject\"?"});
 }
 
@@ -471,6 +474,13 @@ TEST_CASE("S19, S20: patterns that are none") {
   refused("port = 0", "'0' is not a port");
   refused("port = 65536", "'65536' is not a port");
   refused("port = \"90-80\"", "'90-80' is not a port range: it ends before it begins");
+  refused("port = \"https\"", "ranges (\"8000-8100\"); write 443\n");
+  refused("port = \"80:443\"", "; write \"80-443\"\n");
+  refused("port = \"80, 443\"", "2:17: error: access.rules.when.port: '80, 443' are several in one string; write a list, [\"80\", \"443\"]\n");
+  refused("client = \"eth1,10.0.0.1\"", "write a list, [\"eth1\", \"10.0.0.1\"]");
+  refused("host = \"a.example, b.example\"", "write a list, [\"a.example\", \"b.example\"]");
+  refused("client = \"*\"", "'*' would match every client; leave the condition out");
+  refused("sni = \"a.example\"", "; a name goes into the condition host");
   refused("port = \"80-x\"", "'80-x' is not a port; allowed");
   refused("port = \"80-\"", "'80-' is not a port");
   refused("sni = \"maybe\"", "allowed are \"present\" and \"absent\"");
