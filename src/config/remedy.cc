@@ -206,6 +206,8 @@ std::string lower(std::string_view text) {
 
 std::string remedy_for_array(std::string_view path, std::string_view key, const Value& found) {
   const auto* text = std::get_if<std::string>(&found.is);
+  if (text != nullptr && key == "except") return fmt::format("; write except = [ {{ host = \"{}\" }} ]", *text);
+  if (key == "rules" && std::get_if<Table>(&found.is) == nullptr) return fmt::format("; rules are written [[{}.rules]]", path);
   if (text != nullptr && key.ends_with("_ports"))
     return is_whole_number(*text) ? fmt::format("; write [{}]", *text)
                                   : "; write numbers, as in [443, 8443]: ranges are not possible here";

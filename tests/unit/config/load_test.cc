@@ -213,6 +213,8 @@ TEST_CASE("wrong types are told the form") {
   check_refused({"[[bypass]]\nname = \"x\"\n", "1:1: error: bypass must be a table, not a list; write [[bypass.rules]]\n"});
   check_refused({"[[gateway]]\nworkers = 1\n", "gateway must be a table, not a list; write [gateway]\n"});
   check_refused({"[[access.rules]]\nexcept = { host = \"a\" }\n", "must be a list, not a table; write except = [ { host = \"a\" } ]\n"});
+  check_refused({"[[access.rules]]\nexcept = \"a.example\"\n", "must be a list, not a string; write except = [ { host = \"a.example\" } ]\n"});
+  check_refused({"[access]\nrules = \"x\"\n", "must be a list, not a string; rules are written [[access.rules]]\n"});
   check_refused({"[[access.rules]]\nwhen = \"a.example\"\n", "must be a table, not a string; write when = { host = \"a.example\" }\n"});
   check_refused({"[[access.rules]]\nwhen = [ { host = \"a\" } ]\n", "must be a table, not a list; write one table"});
   check_refused({"[[access.rules]]\nwhen = { tls_version = 1.2 }\n", "not a number with a fraction; write \"1.2\"\n"});
