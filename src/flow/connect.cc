@@ -139,6 +139,7 @@ Step step_behind_connect(const Session& session) {
 
 Next connect(Session& session, const Answer* answer) {
   if (answer == nullptr && session.asked != nullptr && !session.asked->addresses.empty()) {
+    if (session.parked != nullptr) return exchange_before_dial(session);
     session.step = Step::dial;
     return Next::go;
   }

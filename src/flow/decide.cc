@@ -71,6 +71,37 @@ bool forbids(const rules::Decision& decision) {
   return decision.action == Action::block || decision.action == Action::redirect;
 }
 
+/// Whether the rules say the same, and for the same reasons: what is done and what the log says of it.
+bool is_alike(const rules::Decision& one, const rules::Decision& other) {
+  return one.action == other.action && one.tls_rule == other.tls_rule && one.access_rule == other.access_rule &&
+         one.bypass_rule == other.bypass_rule && one.protection_rule == other.protection_rule && one.scan == other.scan &&
+         one.threats == other.threats && one.threat == other.threat && one.threat_blocks == other.threat_blocks;
+}
+
+/// The verdict on a connection whose destination may still be any of several: a rule may name one, and an explicit client's host
+/// has as many as its name server likes. The first that is not forbidden counts, and only those stay of which the rules say the
+/// same, so that whichever answers has been judged. Each event must ask anew: rules that waited for it say {} before.
+template <class Ask>
+rules::Decision judge_addresses(Session& session, rules::Facts facts, Ask&& ask) {
+  Asked* const asked = session.asked.get();
+  if (asked == nullptr || asked->addresses.size() < 2) return ask(facts);
+  std::vector<rules::Decision> decisions;
+  for (const Endpoint& address : asked->addresses) {
+    facts.destination = address;
+    decisions.push_back(ask(facts));
+  }
+  const auto allowed = std::find_if_not(decisions.begin(), decisions.end(), [](const rules::Decision& decision) {
+    return forbids(decision) || decision.action == Action::terminate;
+  });
+  const rules::Decision chosen = allowed != decisions.end() ? *allowed : decisions.front();
+  std::vector<Endpoint> alike;
+  for (size_t i = 0; i < decisions.size(); ++i)
+    if (is_alike(decisions[i], chosen)) alike.push_back(asked->addresses[i]);
+  asked->addresses = std::move(alike);
+  session.about.destination = asked->addresses.front();
+  return chosen;
+}
+
 /// S26 (access.https_page): a blocked CONNECT goes on, for the block page alone; of plain HTTP too.
 bool has_https_page(const Session& session) {
   return session.decision.action == Action::block && session.ruling->config->policy->https_page();
@@ -102,47 +133,25 @@ Next at_http_bytes(Session& session) {
   rules::Facts facts = connect_facts(session);
   facts.hello_known = Known::never;
   if (session.asked == nullptr) facts.host_known = Known::never;
-  session.decision = session.ruling->judge.http_connect(facts, true);
+  session.decision = judge_addresses(session, facts, [&](const rules::Facts& each) { return session.ruling->judge.http_connect(each, true); });
   if (forbids(session.decision)) return end_forbidden(session);
   session.decision.action = Action::tunnel;
   return take_road(session, Step::connect);
 }
 
-/// The connect event of an explicit client's CONNECT, for one of its host's addresses.
-rules::Decision judge_address(Session& session, const Endpoint& address) {
-  session.about.destination = address;
-  rules::Judge& judge = session.ruling->judge;
-  return session.is_http ? judge.http_connect(connect_facts(session)) : judge.connect(connect_facts(session));
-}
-
-/// A rule may name a destination, and a host has several: those that are forbidden are left out, and those for which the
-/// rules say something else than for the first that is not.
 Next at_explicit_connect(Session& session) {
   Asked& asked = *session.asked;
   session.is_http = is_http_port(session);
-  std::vector<Endpoint> allowed;
-  std::optional<rules::Decision> first;
-  std::optional<rules::Decision> forbidden;
-  for (const Endpoint& address : asked.addresses) {
-    const rules::Decision decision = judge_address(session, address);
-    if (forbids(decision)) {
-      if (!forbidden) forbidden = decision;
-      continue;
-    }
-    if (!first) first = decision;
-    if (decision.action == first->action && decision.tls_rule == first->tls_rule) allowed.push_back(address);
+  rules::Judge& judge = session.ruling->judge;
+  session.decision = judge_addresses(session, connect_facts(session), [&](const rules::Facts& facts) {
+    return session.is_http ? judge.http_connect(facts) : judge.connect(facts);
+  });
+  if (forbids(session.decision)) {
+    if (!has_https_page(session)) return end_forbidden(session);
+  } else {
+    if (asked.addresses.empty()) return answer_in_words(session, 502, "There is no such host.", CloseReason::origin_unresolved);
+    if (session.decision.action == Action::tunnel) return take_road(session, Step::connect);  // the 200 comes with the origin
   }
-  if (asked.addresses.empty()) {
-    const rules::Decision decision = judge_address(session, {IpAddress{}, asked.port});
-    (forbids(decision) ? forbidden : first) = decision;
-  }
-  session.decision = first ? *first : *forbidden;
-  if (!first && !has_https_page(session)) return end_forbidden(session);
-  if (!first) return establish(session) ? take_road(session, Step::peek) : close(session, CloseReason::client_reset, Farewell::reset);
-  if (allowed.empty()) return answer_in_words(session, 502, "There is no such host.", CloseReason::origin_unresolved);
-  asked.addresses = std::move(allowed);
-  session.about.destination = asked.addresses.front();
-  if (session.decision.action == Action::tunnel) return take_road(session, Step::connect);  // the 200 comes with the origin
   if (!establish(session)) return close(session, CloseReason::client_reset, Farewell::reset);
   return take_road(session, Step::peek);
 }
@@ -198,8 +207,10 @@ Next at_hello(Session& session) {
   keep_for_log(session);
   session.seen->ja4 = hello::ja4(hello, session.world->sha256);
   facts.ja4 = {session.seen->ja4.data(), session.seen->ja4.size()};
-  const Asked* const asked = session.asked.get();
-  session.decision = judge_hello(session.ruling->judge, facts, asked != nullptr ? std::string_view(asked->host) : std::string_view());
+  const std::string_view asked_host = session.asked != nullptr ? std::string_view(session.asked->host) : std::string_view();
+  session.decision = judge_addresses(session, facts, [&](const rules::Facts& each) {
+    return judge_hello(session.ruling->judge, each, asked_host);
+  });
   const FirstBytes first_bytes = hello.has_sni ? FirstBytes::hello_with_sni : FirstBytes::hello_without_sni;
   session.hello.reset();
   if (has_https_page(session)) return take_road(session, Step::bump);
@@ -212,7 +223,7 @@ Next without_hello(Session& session) {
   rules::Facts facts = connect_facts(session);
   facts.hello_known = Known::never;
   if (session.asked == nullptr) facts.host_known = Known::never;
-  session.decision = session.ruling->judge.hello(facts);
+  session.decision = judge_addresses(session, facts, [&](const rules::Facts& each) { return session.ruling->judge.hello(each); });
 
   const FirstBytes first_bytes = first_bytes_of(session);
   switch (first_bytes) {

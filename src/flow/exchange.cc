@@ -379,6 +379,17 @@ View unpark(Session& session) {
   return view_of(session);
 }
 
+/// Nobody may be dialled for the request that waits for its origin's address: it hears so, and the connection goes on.
+Next on_forbidden(Session& session) {
+  const std::vector<Endpoint> addresses = session.asked->addresses;  // for the next request, if this is a CONNECT's
+  session.asked->addresses.clear();
+  const View at = unpark(session);
+  session.active_us = at.world.kernel.now_us();
+  if (const Next next = judge_unjudged(at); next != Next::go) return next;
+  if (session.asked->is_connect) session.asked->addresses = addresses;
+  return settle(at);
+}
+
 /// The origin that was wanted is there.
 Next on_origin(Session& session) {
   const View at = unpark(session);
@@ -395,6 +406,13 @@ Next on_origin(Session& session) {
 
 using exchanging::View;
 using exchanging::view_of;
+
+Next exchange_before_dial(Session& session) {
+  const View at{session, *session.world, *session.parked->pair, *session.parked->exchange};
+  if (at.state.unjudged != nullptr && !exchanging::may_go_anywhere(at)) return exchanging::on_forbidden(session);
+  session.step = Step::dial;
+  return Next::go;
+}
 
 Next exchange_without_origin(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason) {
   const View at = exchanging::unpark(session);

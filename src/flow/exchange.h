@@ -181,6 +181,9 @@ void ask_for_readable(http::RequestHead& head, rules::Needs wanted);
 // --- exchange_requests.cc ---
 /// Reads requests out of plain bytes. What must wait for a response is held.
 Next read_requests(const View& at, std::span<const uint8_t> plain);
+/// The unjudged request's host has been looked up: the addresses that the rules forbid it are left out of Asked::addresses. False:
+/// they forbid all of them (and all are kept).
+[[nodiscard]] bool may_go_anywhere(const View& at);
 /// The unjudged request's origin is there.
 Next judge_unjudged(const View& at);
 /// Whether the request that this exchange is for has been read to its end, if it is for one only.

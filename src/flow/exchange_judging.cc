@@ -58,6 +58,8 @@ void add_message(const View& at, rules::Facts& facts, JudgingTexts& texts, const
 rules::Facts message_facts(const View& at, rules::Event event) {
   rules::Facts facts = connect_facts(at.session);
   facts.event = event;
+  // Of a host's several addresses the one that answers counts.
+  if (at.session.asked != nullptr && at.session.asked->addresses.size() > 1) facts.destination_known = rules::Known::not_yet;
   facts.host_known = rules::Known::yes;
   facts.hello_known = rules::Known::never;
   return facts;

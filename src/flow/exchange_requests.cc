@@ -93,11 +93,18 @@ Next judge_again(const View& at, Outlet& outlet, bool last) {
   return release_held(outlet, state.body_up, *content, true) ? Next::go : out_of_memory(at.session);
 }
 
+/// Not so of an explicit client's request in clear, whose host is looked up once it may pass; nor while one of several addresses
+/// may answer.
+bool is_destination_known(const Session& session) {
+  return session.asked == nullptr || (session.asked->is_resolved && session.asked->addresses.size() < 2);
+}
+
 /// What becomes of a request whose head alone has been judged.
 Next follow_verdict(const View& at, Outlet& outlet, Exchange::Request request) {
   Exchange& state = at.state;
   http::RequestHead& head = state.codec().requests.head();
-  if (request.decision.pending && (request.decision.needs & rules::needs_destination) != 0) {
+  // Where it goes comes first: whatever a verdict waits for, rules over addresses may stand behind it.
+  if (request.decision.pending && !is_destination_known(at.session)) {
     state.unjudged = std::make_unique<Exchange::Request>(std::move(request));
     return Next::go;
   }
@@ -170,6 +177,20 @@ Next on_end(const View& at, Outlet& outlet) {
 }  // namespace
 
 bool is_read(Exchange& state) { return state.is_single && state.has_asked && state.codec().requests.is_idle(); }
+
+bool may_go_anywhere(const View& at) {
+  Asked& asked = *at.session.asked;
+  const std::vector<Endpoint> addresses = std::exchange(asked.addresses, {});  // so that each counts as known while it is judged
+  std::vector<Endpoint> allowed;
+  for (const Endpoint& address : addresses) {
+    at.session.about.destination = address;
+    if (!refuses(judge_request(at, at.state.unjudged.get(), nullptr, false))) allowed.push_back(address);
+  }
+  const bool may = !allowed.empty();
+  asked.addresses = may ? std::move(allowed) : addresses;
+  at.session.about.destination = asked.addresses.front();
+  return may;
+}
 
 Next judge_unjudged(const View& at) {
   {

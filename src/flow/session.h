@@ -270,6 +270,8 @@ std::unique_ptr<Pair> make_pair(Session& session);
 /// `page` not empty: nothing is asked of the origin; every request is answered with that sentence.
 Next begin_exchange(Session& session, std::unique_ptr<Pair> pair, std::span<const uint8_t> client_wire,
                     std::span<const uint8_t> origin_wire, std::string page = {});
+/// A parked exchange's origin is about to be dialled: at those addresses alone that the rules allow its request, if it hangs on them.
+Next exchange_before_dial(Session& session);
 /// The parked exchange cannot have its origin: its client hears why, and that is the end.
 Next exchange_without_origin(Session& session, uint16_t status, std::string_view sentence, record::CloseReason reason);
 /// The connection ends: writes the records of requests that have no whole response, and gives back what was held.

@@ -332,10 +332,9 @@ TEST_CASE("requests in clear: a rule over addresses waits for the address, with 
     Lab lab;
     lab.names["www.example.com"] = {address(where)};
     Connection& client = client_with(lab, "POST http://www.example.com/ HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\n12345");
-    Connection* const origin = lab.explicit_origins[Endpoint{address(where), 80}];
-    REQUIRE(origin != nullptr);
     if (forbidden) {
-      CHECK(origin->bytes_taken() == 0);
+      CHECK(lab.looked_up.size() == 1);
+      CHECK(lab.dialled().empty());
       CHECK(as_text(client.read(10'000)).starts_with("HTTP/1.1 403"));
     } else {
       CHECK(serve(lab, "203.0.113.7:80").ends_with("\r\n\r\n12345"));
@@ -346,6 +345,212 @@ TEST_CASE("requests in clear: a rule over addresses waits for the address, with 
     CHECK(reason_of(lab, client) == CloseReason::finished);
     CHECK(lab.requests_of(client)[0].action == (forbidden ? "block" : "allow"));
   }
+}
+
+// --- a rule names one of the addresses that a name has (S24): whoever owns the name chooses which, and which answers ---
+
+namespace {
+
+/// www.example.com is `here` and `there`; a rule speaks of `there`. One family, and one of each.
+struct Places {
+  const char* here;
+  const char* there;
+};
+const Places places[] = {{"203.0.113.7", "198.51.100.9"}, {"2001:db8::7", "198.51.100.9"}, {"203.0.113.7", "2001:db8::9"}};
+
+std::string quoted(const Places& at) { return "\"" + std::string(at.there) + "\""; }
+
+/// What a client sends behind its CONNECT, and in which mode the gateway takes it.
+enum class First : uint8_t { hello, other_bytes, silence };
+
+struct Whole {
+  std::vector<Endpoint> dialled;
+  Record record;
+};
+
+/// A CONNECT to www.example.com, where every address refuses, so that all are dialled that may be.
+Whole connect_to(const std::vector<const char*>& addresses, std::string_view rules, First first, uint16_t port = 443) {
+  Lab lab;
+  lab.config().policy = policy_of(rules);
+  lab.config().tls.non_tls = config::NonTls::tunnel;
+  lab.config().http.non_http = config::NonHttp::tunnel;
+  lab.config().gateway.http_ports = {80};
+  for (const char* each : addresses) lab.names["www.example.com"].push_back(address(each));
+  lab.on_explicit_dial = [](const Endpoint&) { return DialOutcome{-ECONNREFUSED, false, 0}; };
+  Connection& client = client_with(lab, connect_request("www.example.com:" + std::to_string(port)));
+  if (first == First::hello) client.send(client_hello("www.example.com"));
+  if (first == First::other_bytes) client.send(text("SSH-2.0-OpenSSH_9.2\r\n"));
+  lab.settle();
+  if (first == First::silence) lab.pass_ms(lab.config().limits.hello_timeout_ms + 10);
+  client.finish();
+  lab.pass_ms(limits::linger_ms + 10);
+  CHECK(lab.verdict() == "");
+  REQUIRE(lab.record_of(client) != nullptr);
+  return {lab.dialled(), *lab.record_of(client)};
+}
+
+}  // namespace
+
+TEST_CASE("S24 CONNECT: rules that are decided only behind the ClientHello, or without one, count for each address of a name") {
+  // Each needs more than the connect event knows before it comes to the address.
+  const auto rules_for = [](const Places& at) {
+    const std::string where = "{ destination = " + quoted(at) + " }\n";
+    const std::string waits = "[[access.rules]]\nname = \"waits\"\naction = \"allow\"\nwhen = { alpn = \"acme-tls/1\" }\n";
+    return std::vector<std::pair<std::string, std::string>>{
+        {"terminate", "[[tls.rules]]\nname = \"there\"\naction = \"terminate\"\nwhen = " + where},
+        {"block", waits + "[[access.rules]]\nname = \"there\"\naction = \"block\"\nwhen = " + where},
+        {"redirect", waits + "[[access.rules]]\nname = \"there\"\naction = \"redirect\"\nto = \"https://portal.test/\"\nwhen = " + where},
+        {"block", waits + "[links]\nphishing = [" + quoted(at) + "]\n"},
+        {"block", "[access]\ndefault = \"block\"\n" + waits + "[[access.rules]]\nname = \"here\"\naction = \"allow\"\nwhen = { destination = \"" +
+                      std::string(at.here) + "\" }\n"},
+        {"block", "[[bypass.rules]]\nname = \"waits\"\naction = \"allow\"\nwhen = { sni = \"absent\", ech = \"present\" }\n"
+                  "[[bypass.rules]]\nname = \"there\"\naction = \"block\"\nwhen = " + where},
+    };
+  };
+  for (const Places& at : places)
+    for (const First first : {First::hello, First::other_bytes, First::silence})
+      for (const auto& [action, rules] : rules_for(at)) {
+        CAPTURE(at.there);
+        CAPTURE(rules);
+        CAPTURE(static_cast<int>(first));
+        const Endpoint here{address(at.here), 443};
+        const Whole alone = connect_to({at.there}, rules, first);
+        CHECK(alone.dialled.empty());
+        CHECK(alone.record.action == action);
+        // Whichever comes first.
+        for (const auto& addresses : {std::vector{at.here, at.there}, std::vector{at.there, at.here}, std::vector{at.there, at.here, at.there}}) {
+          const Whole both = connect_to(addresses, rules, first);
+          CHECK(both.dialled == std::vector{here});
+          CHECK(both.record.close == CloseReason::origin_refused);
+        }
+      }
+}
+
+TEST_CASE("CONNECT: of the addresses that are allowed those stay of which the rules say the same as of the first") {
+  for (const Places& at : places) {
+    const Endpoint here{address(at.here), 443};
+    const Endpoint there{address(at.there), 443};
+    const std::string rules = "[[access.rules]]\nname = \"by address\"\naction = \"allow\"\nwhen = { destination = " + quoted(at) + " }\n";
+    Whole both = connect_to({at.here, at.there}, rules, First::hello);
+    CHECK(both.dialled == std::vector{here});
+    CHECK(both.record.access_rule == "default");
+    both = connect_to({at.there, at.here}, rules, First::hello);
+    CHECK(both.dialled == std::vector{there});
+    CHECK(both.record.access_rule == "by address");
+    // No rule tells them apart.
+    CHECK(connect_to({at.here, at.there}, "[[access.rules]]\nwhen = { alpn = \"x\" }\n", First::hello).dialled == std::vector{here, there});
+  }
+}
+
+TEST_CASE("CONNECT to a port of plain HTTP: what is no HTTP goes to no forbidden address") {
+  for (const Places& at : places) {
+    const std::string rules = "[[access.rules]]\nname = \"waits\"\naction = \"allow\"\nwhen = { alpn = \"acme-tls/1\" }\n"
+                              "[[access.rules]]\nname = \"there\"\nwhen = { destination = " + quoted(at) + " }\n";
+    CHECK(connect_to({at.there}, rules, First::other_bytes, 80).dialled.empty());
+    for (const auto& addresses : {std::vector{at.here, at.there}, std::vector{at.there, at.here}})
+      CHECK(connect_to(addresses, rules, First::other_bytes, 80).dialled == std::vector{Endpoint{address(at.here), 80}});
+  }
+}
+
+TEST_CASE("requests to a name with several addresses, in clear and behind a CONNECT: each is judged for where it goes") {
+  for (const Places& at : places)
+    for (const bool in_clear : {true, false})
+      for (const auto& addresses : {std::vector{at.here, at.there}, std::vector{at.there, at.here}, std::vector{at.there}}) {
+        CAPTURE(at.there);
+        CAPTURE(in_clear);
+        CAPTURE(addresses.front());
+        CAPTURE(addresses.size());
+        Lab lab;
+        lab.config().policy = policy_of("[[access.rules]]\nname = \"no posts there\"\nwhen = { destination = " + quoted(at) + ", method = \"POST\" }\n");
+        lab.config().gateway.http_ports = {80};
+        for (const char* each : addresses) lab.names["www.example.com"].push_back(address(each));
+        const Endpoint here{address(at.here), 80};
+        const Endpoint there{address(at.there), 80};
+        lab.on_explicit_dial = [&](const Endpoint& to) { return DialOutcome{to == here ? -ECONNREFUSED : 0, false, 0}; };
+        const std::string post = "POST " + std::string(in_clear ? "http://www.example.com/" : "/") + " HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\n";
+        const std::string fetch = "GET " + std::string(in_clear ? "http://www.example.com/" : "/") + " HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
+        Connection& client = lab.begin_explicit();
+        if (!in_clear) {
+          client.send(text(connect_request("www.example.com:80")));
+          lab.settle();
+          CHECK(as_text(client.read(1000)) == granted);
+        }
+        client.send(text(post));
+        lab.settle();
+        client.send(text("12345"));
+        lab.settle();
+        if (addresses.size() > 1) {  // the one that may be reached does not answer
+          CHECK(lab.dialled() == std::vector{here});
+          CHECK(status_line(client) == "HTTP/1.1 502 Bad Gateway");
+        } else {
+          CHECK(lab.dialled().empty());
+          CHECK(status_line(client) == "HTTP/1.1 403 Forbidden");
+          // The connection goes on, and what is not forbidden goes there; behind it again the same verdict.
+          client.send(text(fetch));
+          lab.settle();
+          CHECK(serve(lab, there.to_string().c_str()).starts_with("GET / HTTP/1.1"));
+          CHECK(as_text(client.read(10'000)) == ok_answer);
+          client.send(text(post + "12345"));
+          lab.settle();
+          CHECK(status_line(client) == "HTTP/1.1 403 Forbidden");
+          CHECK(lab.explicit_origins[there]->bytes_taken() < 200);
+          CHECK(lab.dialled().size() == 1);
+        }
+        client.finish();
+        for (auto& [to, origin] : lab.explicit_origins)
+          if (!origin->closed_by_gateway()) origin->finish();
+        lab.pass_ms(limits::linger_ms + 10);
+        CHECK(lab.verdict() == "");
+        REQUIRE(lab.requests_of(client).size() == (addresses.size() > 1 ? 1 : 3));
+        CHECK(lab.requests_of(client)[0].access_rule == (addresses.size() > 1 ? "" : "no posts there"));
+      }
+}
+
+TEST_CASE("a CONNECT to plain HTTP whose forbidden request is answered before anybody is dialled: the next may go to any address") {
+  Lab lab;
+  lab.config().policy = policy_of("[[access.rules]]\nname = \"no posts\"\nwhen = { destination = \"198.51.100.0/24\", method = \"POST\" }\n");
+  lab.config().gateway.http_ports = {80};
+  lab.names["www.example.com"] = {address("198.51.100.8"), address("198.51.100.9")};
+  lab.on_explicit_dial = [](const Endpoint& to) { return DialOutcome{to == endpoint("198.51.100.8:80") ? -ECONNREFUSED : 0, false, 0}; };
+  Connection& client = client_with(lab, connect_request("www.example.com:80"));
+  CHECK(as_text(client.read(1000)) == granted);
+  for (int i = 0; i < 2; ++i) {
+    client.send(text("POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 2\r\n\r\nhi"));
+    lab.settle();
+    CHECK(status_line(client) == "HTTP/1.1 403 Forbidden");
+  }
+  CHECK(lab.dialled().empty());
+  client.send(text("GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n"));
+  lab.settle();
+  CHECK(serve(lab, "198.51.100.9:80").starts_with("GET / "));
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  CHECK(lab.dialled().size() == 2);
+  client.finish();
+  lab.explicit_origins[endpoint("198.51.100.9:80")]->finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::finished);
+  CHECK(lab.requests_of(client).size() == 3);
+}
+
+TEST_CASE("requests in clear: a rule over addresses behind a stage that waits for the body") {
+  for (const Places& at : places)
+    for (const auto& addresses : {std::vector{at.here, at.there}, std::vector{at.there}}) {
+      CAPTURE(at.there);
+      CAPTURE(addresses.size());
+      Lab lab;
+      lab.config().policy = policy_of("[[bypass.rules]]\nname = \"documents\"\naction = \"allow\"\nwhen = { file_type = \"pdf\" }\n"
+                                      "[[access.rules]]\nname = \"not there\"\nwhen = { destination = " + quoted(at) + " }\n");
+      for (const char* each : addresses) lab.names["www.example.com"].push_back(address(each));
+      lab.on_explicit_dial = [&](const Endpoint& to) { return DialOutcome{to.address == address(at.here) ? -ECONNREFUSED : 0, false, 0}; };
+      Connection& client = client_with(lab, "POST http://www.example.com/ HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\n");
+      client.send(text("12345"));
+      lab.settle();
+      for (auto& [to, origin] : lab.explicit_origins) CHECK(origin->bytes_taken() == 0);
+      if (addresses.size() == 1) CHECK(status_line(client) == "HTTP/1.1 403 Forbidden");
+      client.finish();
+      lab.pass_ms(limits::linger_ms + 10);
+      CHECK(lab.verdict() == "");
+    }
 }
 
 TEST_CASE("requests in clear: a client that has said all that it wants to say is served") {
