@@ -149,7 +149,7 @@ void StreamTable::read_hello(Stream& stream) {
 void StreamTable::tell(Stream& stream,
                        std::variant<hello::ClientHello, hello::Malformed, Incomplete> first_bytes) {
   stream.is_told = true;
-  const bool is_http = http::recognise(stream.bytes) == http::Protocol::http_1;
+  const bool is_http = http::recognise(stream.bytes) == http::Protocol::http;
   found_({stream.time_us, stream.key.client, stream.key.destination, std::move(first_bytes), is_http});
   bytes_kept_ -= stream.bytes.size();
   for (const auto& [offset, bytes] : stream.ahead) bytes_kept_ -= bytes.size() + segment_overhead_bytes;

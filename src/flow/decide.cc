@@ -130,6 +130,8 @@ Next at_http_bytes(Session& session) {
   if (forbids(session.decision)) return end_forbidden(session);
   if (session.ruling->config->http.non_http == config::NonHttp::terminate)
     return close(session, CloseReason::non_http, Farewell::reset);
+  // Half a request line that nobody has finished may be finished behind our back.
+  if (session.hello_incomplete) return close(session, CloseReason::non_http, Farewell::reset, "unfinished");
   rules::Facts facts = connect_facts(session);
   facts.hello_known = Known::never;
   if (session.asked == nullptr) facts.host_known = Known::never;

@@ -28,12 +28,13 @@ Next done(Session& session) {
   return Next::go;
 }
 
-
-/// Plain HTTP shows itself in its first line; anything else in its first byte, most often.
+/// Plain HTTP shows itself in its first line; anything else in its first byte, most often. That of HTTP/2,
+/// too, which the exchange refuses: in a tunnel it would be requests that nobody sees.
 Next read_http(Session& session, bool last) {
   const http::Protocol protocol = http::recognise(session.replay);
+  session.hello_incomplete = protocol == http::Protocol::need_more && last;
   if (protocol == http::Protocol::need_more && !last) return wait_for_bytes(session);
-  session.speaks_http = protocol == http::Protocol::http_1;
+  session.speaks_http = protocol == http::Protocol::http;
   return done(session);
 }
 

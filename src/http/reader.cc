@@ -362,30 +362,58 @@ size_t ResponseReader::bytes_held() const { return head_.headers.bytes_held() + 
 
 namespace {
 
-bool is_method_character(uint8_t c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+/// RFC 9110 section 5.6.2: what a method may be made of.
+bool is_token_character(char c) {
+  const bool is_alphanumeric = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+  return is_alphanumeric || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+/// What servers take for the space in a request line, and what they skip before it (RFC 9112 sections 3
+/// and 2.2).
+constexpr std::string_view loose_spaces = " \t\v\f\r";
+constexpr std::string_view loose_beginnings = " \t\v\f\r\n";
+
+bool begins_with_letters(std::string_view text, std::string_view letters) {
+  return text.size() >= letters.size() && same_letters(text.substr(0, letters.size()), letters);
+}
+
+/// "HTTP/1.1" as a word of its own, in any case.
+bool names_version(std::string_view rest) {
+  for (size_t i = 1; i < rest.size(); ++i) {
+    const bool is_word = loose_spaces.find(rest[i - 1]) != std::string_view::npos;
+    if (is_word && begins_with_letters(rest.substr(i), "http/")) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
 Protocol recognise(std::span<const uint8_t> bytes) {
   std::string_view text = as_text(bytes);
-  constexpr std::string_view preface = "PRI * HTTP/2.0\r\n";  // RFC 9113 section 3.4
-  if (text.starts_with(preface)) return Protocol::http_2;
-  while (text.starts_with("\r\n")) text.remove_prefix(2);
-  if (text.empty() || text == "\r") return Protocol::need_more;
+  // Longer than any line that is read: the reader says what is wrong with it.
+  const Protocol open = text.size() > limits::http_target_bytes_max ? Protocol::http : Protocol::need_more;
+  text.remove_prefix(std::min(text.find_first_not_of(loose_beginnings), text.size()));
+  const auto method_end = std::find_if_not(text.begin(), text.end(), is_token_character);
+  const std::string_view method = text.substr(0, static_cast<size_t>(method_end - text.begin()));
+  if (method.size() == text.size()) return open;
+  std::string_view rest = text.substr(method.size());
+  if (method.empty() || loose_spaces.find(rest.front()) == std::string_view::npos) return Protocol::other;
 
-  size_t method = 0;
-  while (method < text.size() && is_method_character(static_cast<uint8_t>(text[method]))) ++method;
-  if (method > limits::http_method_bytes_max) return Protocol::other;
-  if (method == text.size()) return Protocol::need_more;
-  if (method == 0 || text[method] != ' ') return Protocol::other;
-  // A request line says "HTTP/" at its end, which tells it from the commands of SMTP, FTP or IRC.
-  const std::string_view line = text.substr(0, text.find('\n'));
-  if (line.size() == text.size()) {
-    return line.size() > limits::http_target_bytes_max ? Protocol::http_1 : Protocol::need_more;
-  }
-  return line.find(" HTTP/", method) == std::string_view::npos ? Protocol::other : Protocol::http_1;
+  const size_t target = rest.find_first_not_of(loose_spaces);
+  if (target == std::string_view::npos) return open;
+  if (rest[target] == '\n') return Protocol::other;  // a word by itself, which no server takes for a request
+  // With these even a line that ends behind the target is one, of HTTP/0.9.
+  constexpr std::string_view known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE"};
+  if (std::find(std::begin(known), std::end(known), method) != std::end(known)) return Protocol::http;
+  const size_t end = rest.find('\n');
+  if (end == std::string_view::npos) return open;
+  rest = rest.substr(0, end);
+  const std::string_view from_target = rest.substr(target);
+  const bool is_target = from_target.front() == '/' || from_target.front() == '*' ||
+                         begins_with_letters(from_target, "http://") ||
+                         begins_with_letters(from_target, "https://");
+  // The version at its end tells the rest from the commands of SMTP, FTP or IRC.
+  return is_target || names_version(rest) ? Protocol::http : Protocol::other;
 }
 
 }  // namespace sluice::http

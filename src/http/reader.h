@@ -146,7 +146,11 @@ class ResponseReader {
 };
 
 /// What a connection's first bytes are, for ports where anything may come (`http.non_http`). Takes nothing.
-enum class Protocol : uint8_t { need_more, http_1, http_2, other };
+///
+/// Whatever some server might answer as a request is HTTP here, so that RequestReader refuses what it does not like: lines behind
+/// empty ones or white space, with tabs for spaces, of any method, without a version (HTTP/0.9), and the preface of HTTP/2. `other`
+/// is only what no more bytes can make a request; as long as they can, need_more.
+enum class Protocol : uint8_t { need_more, http, other };
 [[nodiscard]] Protocol recognise(std::span<const uint8_t> bytes);
 
 }  // namespace sluice::http

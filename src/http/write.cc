@@ -35,8 +35,50 @@ void put_number_field(std::string& out, std::string_view name, uint64_t value) {
   put_field(out, name, {digits.data(), static_cast<size_t>(end - digits.data())});
 }
 
-/// The names in Connection that are fields to be left out. The four that mean something themselves are not
-/// among them.
+/// Fields for the recipient at the end, which Connection may not name (RFC 9110 section 7.6.1). Obeyed, it
+/// would take away what the rules have judged the message by: without its Content-Encoding a body is another
+/// one.
+bool is_end_to_end(std::string_view name) {
+  constexpr std::string_view content = "content-";
+  if (name.size() > content.size() && same_letters(name.substr(0, content.size()), content)) return true;
+  constexpr std::string_view others[] = {"accept",
+                                         "accept-encoding",
+                                         "accept-ranges",
+                                         "access-control-allow-origin",
+                                         "age",
+                                         "authorization",
+                                         "cache-control",
+                                         "cookie",
+                                         "date",
+                                         "etag",
+                                         "expect",
+                                         "expires",
+                                         "host",
+                                         "if-match",
+                                         "if-modified-since",
+                                         "if-none-match",
+                                         "if-range",
+                                         "if-unmodified-since",
+                                         "last-modified",
+                                         "location",
+                                         "origin",
+                                         "pragma",
+                                         "range",
+                                         "referer",
+                                         "refresh",
+                                         "server",
+                                         "set-cookie",
+                                         "strict-transport-security",
+                                         "user-agent",
+                                         "vary",
+                                         "www-authenticate",
+                                         "x-content-type-options",
+                                         "x-frame-options"};
+  return std::any_of(std::begin(others), std::end(others), [name](auto it) { return same_name(it, name); });
+}
+
+/// The names in Connection that are fields to be left out. The four that mean something themselves, and what
+/// is meant for the other end, are not among them.
 class Listed {
  public:
   explicit Listed(const Headers& headers) {
@@ -53,7 +95,7 @@ class Listed {
  private:
   void add(std::string_view name) {
     const bool is_option = same_name(name, "close") || same_name(name, "keep-alive");
-    if (is_option || count_ == names_.size()) return;  // more are refused by settle()
+    if (is_option || is_end_to_end(name) || count_ == names_.size()) return;  // more are refused by settle()
     names_[count_++] = name;
   }
   std::array<std::string_view, limits::http_connection_options_max> names_;

@@ -67,6 +67,8 @@ const char* to_string(DecodeFault fault) {
       return "malformed";
     case DecodeFault::truncated:
       return "truncated";
+    case DecodeFault::trailing:
+      return "trailing";
     case DecodeFault::bomb:
       return "bomb";
     case DecodeFault::memory:
@@ -101,7 +103,8 @@ class DecoderStage {
     begin,     // has seen nothing
     running,   // inside of the stream
     complete,  // at its end, or between two gzip members or zstd frames
-    ignoring,  // at its end, and what follows is not ours
+    padding,   // at its end, and what follows must be nothing
+    trailing,  // and is something
     malformed,
     no_memory
   };
@@ -115,18 +118,20 @@ class DecoderStage {
   /// written.
   size_t decode(ByteReader& in, std::span<uint8_t> out) {
     size_t written = 0;
-    while (written < out.size() && !has_failed() && state_ != State::ignoring) {
+    while (written < out.size() && !has_failed() && state_ != State::padding) {
       const size_t before = in.left();
       const size_t now = step(in, out.subspan(written));
       written += now;
       if (now == 0 && in.left() == before) break;
     }
-    if (state_ == State::ignoring) (void)in.bytes(in.left());
+    if (state_ == State::padding) pass_padding(*in.bytes(in.left()));
     made += written;
     return written;
   }
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] bool has_failed() const { return state_ == State::malformed || state_ == State::no_memory; }
+  [[nodiscard]] bool has_failed() const {
+    return state_ == State::malformed || state_ == State::trailing || state_ == State::no_memory;
+  }
   [[nodiscard]] virtual size_t bytes_held() const = 0;
 
   uint64_t made = 0;
@@ -137,6 +142,11 @@ class DecoderStage {
  protected:
   /// Some progress: bytes taken, written, or a change of state.
   virtual size_t step(ByteReader& in, std::span<uint8_t> out) = 0;
+  void pass_padding(std::span<const uint8_t> bytes) {
+    constexpr std::string_view nothing("\0 \t\r\n", 5);
+    const bool is_nothing = as_text(bytes).find_first_not_of(nothing) == std::string_view::npos;
+    state_ = is_nothing ? State::padding : State::trailing;
+  }
 
   State state_ = State::begin;
 };
@@ -161,7 +171,7 @@ class InflateStage final : public DecoderStage {
     const bool is_first = state_ == State::begin || state_ == State::running;
     if (peeked_ != 0 && state_ == State::begin) state_ = State::running;
     if (!is_first && (!is_gzip_ || (peeked_ > 0 && peek_[0] != 0x1f) || (peeked_ > 1 && peek_[1] != 0x8b))) {
-      if (peeked_ != 0) state_ = State::ignoring;
+      if (peeked_ != 0) pass_padding(std::span<const uint8_t>(peek_).first(peeked_));
       return 0;
     }
     if (peeked_ == peek_.size()) open();
@@ -247,7 +257,7 @@ class BrotliStage final : public DecoderStage {
 
  private:
   size_t step(ByteReader& in, std::span<uint8_t> out) override {
-    if (state_ == State::complete && !in.empty()) state_ = State::ignoring;
+    if (state_ == State::complete && !in.empty()) state_ = State::padding;
     if (state_ == State::begin && !in.empty()) begin();
     if (state_ != State::running) return 0;
     size_t input_left = in.left();
@@ -379,6 +389,7 @@ Decoder::Step Decoder::run(ByteReader& in, std::span<uint8_t> out) {
   };
   for (size_t i = 0; i < count_; ++i) {
     if (stages_[i]->state() == State::no_memory) return fail(DecodeFault::memory);
+    if (stages_[i]->state() == State::trailing) return fail(DecodeFault::trailing);
     if (stages_[i]->has_failed()) return fail(DecodeFault::malformed);
   }
   if (is_bomb()) return fail(DecodeFault::bomb);
@@ -392,7 +403,7 @@ std::optional<DecodeFault> Decoder::end() const {
   if (taken_ == 0) return std::nullopt;
   for (size_t i = 0; i < count_; ++i) {
     const State state = stages_[i]->state();
-    if (state != State::complete && state != State::ignoring) return DecodeFault::truncated;
+    if (state != State::complete && state != State::padding) return DecodeFault::truncated;
   }
   return std::nullopt;
 }

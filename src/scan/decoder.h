@@ -42,6 +42,7 @@ class Codings {
 enum class DecodeFault : uint8_t {
   malformed,  // not what the coding says
   truncated,  // the body ended before the coding's end
+  trailing,   // something follows the coding's end, and programs differ in what they make of it
   bomb,       // limits::decoded_free_bytes and limits::decoded_ratio_max
   memory      // no memory for a window
 };
@@ -65,8 +66,9 @@ class Decoder {
     Status status = Status::need_input;
     size_t made = 0;  // bytes written to the front of `out`
   };
-  /// Takes from `in` and writes to `out`, which must not be empty. What follows a complete gzip, deflate or
-  /// br stream and is no further gzip member is taken and ignored, as browsers do.
+  /// Takes from `in` and writes to `out`, which must not be empty. Padding (zero bytes, spaces, line ends) may follow a complete
+  /// gzip, deflate or br stream, and is taken and ignored. Anything else there that is no further gzip member is a fault: browsers
+  /// ignore it, but a program that saves the body as it came has it.
   [[nodiscard]] Step run(ByteReader& in, std::span<uint8_t> out);
 
   /// After the body's last byte was given and run() has said need_input: empty when every coding has come to

@@ -439,7 +439,8 @@ def test_S22_connect_is_for_proxies(web):
 NOT_HTTP = {
     "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(30),
+    "SMTP": b"EHLO http.example\r\n",
+    "a word": b"www.example.com\r\n",
     "binary": bytes(range(256)),
 }
 
@@ -471,6 +472,47 @@ def test_S8_or_pass_through_when_that_is_wanted(bump, listen, connect, version, 
     served.close()
     assert client.ending() == ("end", b"")
     assert (daemon.record_of(client)["action"], daemon.record_of(client)["close"]) == ("tunnel", "finished")
+
+
+SECRET = b" /secret HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+STILL_HTTP = {  # what some server or other answers as a request
+    "as it should be": b"GET" + SECRET,
+    "behind LF": b"\nGET" + SECRET,
+    "behind empty lines": b"\r\n\n\r\nGET" + SECRET,
+    "behind a space": b" GET" + SECRET,
+    "HTTP/0.9": b"GET /secret\r\n\r\n",  # without the second end the reader waits for fields
+    "with tabs": b"GET" + SECRET.replace(b" ", b"\t", 2),
+    "lower case": b"GET" + SECRET.replace(b"HTTP", b"http"),
+    "a strange method": b"G!T" + SECRET,
+    "a long method": b"A" * 40 + SECRET,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(30),
+}
+
+
+@pytest.mark.parametrize("kind", STILL_HTTP)
+def test_S22_no_wrapping_takes_a_request_past_the_rules(bump, listen, connect, version, syns, kind):
+    """With non_http = "tunnel" as well: it is answered, or closed, and its origin sees nothing of it."""
+    daemon = bump(access_rule("no shop", "block", {"host": ".shop.example"}), http={"non_http": "tunnel"})
+    origin = listen(version, 80)
+    client = connect(version, origin.address, 80)
+    client.send(STILL_HTTP[kind])
+    page = Reader(Plain(client)).response()
+    assert page.status == 403 if kind == "as it should be" else 400 <= page.status < 600
+    client.close()
+    assert daemon.record_of(client)["close"] in ("finished", "request_refused")
+    assert [s for s in syns.until_now() if s[1] == origin.address] == []
+
+
+@pytest.mark.parametrize("begun", [b"GE", b"\n", b" ", b"BREW /secret"])
+def test_S22_half_a_request_line_is_not_let_through_when_time_is_up(bump, listen, connect, version, syns, begun):
+    daemon = bump(http={"non_http": "tunnel"}, limits={"hello_timeout": "200ms"})
+    origin = listen(version, 80)
+    client = connect(version, origin.address, 80)
+    client.send(begun)
+    assert client.ending() == ("reset", b"")
+    record = daemon.record_of(client)
+    assert (record["close"], record["close_side"]) == ("non_http", "client")
+    assert [s for s in syns.until_now() if s[1] == origin.address] == []
 
 
 @pytest.mark.parametrize("non_http", ["terminate", "tunnel"])

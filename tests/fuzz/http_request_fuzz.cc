@@ -81,7 +81,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Transcript whole = read_requests(bytes);
   SLUICE_CHECK(read_requests(bytes, some_cuts(bytes)) == whole);
   if (size <= bytewise_bytes_max) SLUICE_CHECK(read_requests(bytes, every_offset(size)) == whole);
-  (void)recognise({data, size});
+  const Protocol protocol = recognise({data, size});
+  const Protocol of_half = recognise({data, size / 2});  // once told, it stays so
+  if (size <= limits::http_target_bytes_max) SLUICE_CHECK(of_half == Protocol::need_more || of_half == protocol);
 
   const std::string once = rewrite(bytes);
   SLUICE_CHECK(rewrite(once) == once);

@@ -57,6 +57,18 @@ TEST_CASE("RFC 9110 7.6.1: what belongs to one hop stays there, and what Connect
         "GET / HTTP/1.1\r\n" + host + "Connection: close, TE\r\nTE: trailers\r\nX: y\r\n\r\n");
 }
 
+TEST_CASE("Connection cannot take away what is meant for the other end") {
+  const std::string fields =
+      "Content-Encoding: deflate\r\nContent-Type: text/plain\r\ncontent-disposition: attachment\r\nContent-Range: bytes 0-1/2\r\n"
+      "Cache-Control: no-store\r\nUser-Agent: x\r\nSet-Cookie: a=b\r\n";
+  const std::string listed =
+      "Connection: content-encoding, Content-Type,Content-Disposition , Content-Range, Cache-Control, User-Agent, Set-Cookie, X\r\n";
+  CHECK(written(response("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + listed + "X: y\r\n" + fields + "\r\n")) ==
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + fields + "\r\n");
+  CHECK(written(request("POST / HTTP/1.1\r\n" + host + "Content-Length: 0\r\n" + listed + "X: y\r\n" + fields + "\r\n")) ==
+        "POST / HTTP/1.1\r\n" + host + "Content-Length: 0\r\n" + fields + "\r\n");
+}
+
 TEST_CASE("Connection cannot take away Host or the framing") {
   const std::string fields = "Content-Length: 2\r\n";
   CHECK(written(request("POST / HTTP/1.1\r\n" + host + "Connection: Host, Content-Length\r\n" + fields +

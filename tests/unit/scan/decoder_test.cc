@@ -164,18 +164,27 @@ TEST_CASE("bytes that are not what the coding says") {
   CHECK(decode("gzip, br", brotlied(bad), 1).fault == "malformed");
 }
 
-TEST_CASE("several gzip members and zstd frames are one body; what follows them is ignored or refused") {
+TEST_CASE("several gzip members and zstd frames are one body; padding may follow, anything else is refused") {
   CHECK(decode("gzip", gzipped("one ") + gzipped("two"), 1) == Decoded{"one two", ""});
   CHECK(decode("gzip", gzipped("one ") + gzipped("two")) == Decoded{"one two", ""});
   CHECK(decode("gzip", gzipped("one") + std::string(10, '\0')) == Decoded{"one", ""});
   CHECK(decode("gzip", gzipped("one") + "\x1f") == Decoded{"one", ""});
-  CHECK(decode("gzip", gzipped("one") + "\x1f rubbish", 1) == Decoded{"one", ""});
+  CHECK(decode("gzip", gzipped("one") + "\r\n", 1) == Decoded{"one", ""});
+  CHECK(decode("gzip", gzipped("one") + "\x1f rubbish", 1).fault == "trailing");
+  CHECK(decode("gzip", gzipped("one") + "rubbish").fault == "trailing");
+  CHECK(decode("gzip", gzipped("one") + std::string(10, '\0') + "rubbish", 1).fault == "trailing");
   CHECK(decode("gzip", gzipped("one") + "\x1f\x8b rubbish", 1).fault == "malformed");
   CHECK(decode("gzip", gzipped("one ") + gzipped("two").substr(0, 12)).fault == "truncated");
   CHECK(decode("zstd", zstded("one ") + zstded("two"), 1) == Decoded{"one two", ""});
   CHECK(decode("zstd", zstded("one ") + "rubbish").fault == "malformed");
-  CHECK(decode("br", brotlied("one") + "rubbish", 1) == Decoded{"one", ""});
-  CHECK(decode("deflate", deflated("one", MAX_WBITS) + "rubbish", 1) == Decoded{"one", ""});
+  for (const size_t step : {size_t{1}, SIZE_MAX}) {
+    CHECK(decode("br", brotlied("one") + "rubbish", step).fault == "trailing");
+    CHECK(decode("br", brotlied("one") + " \t\r\n", step) == Decoded{"one", ""});
+    CHECK(decode("deflate", deflated("one", MAX_WBITS) + "rubbish", step).fault == "trailing");
+    CHECK(decode("deflate", deflated("one", -MAX_WBITS) + "rubbish", step).fault == "trailing");
+    CHECK(decode("deflate", deflated("one", MAX_WBITS) + std::string(10, '\0'), step) == Decoded{"one", ""});
+    CHECK(decode("gzip, br", brotlied(gzipped("one") + "rubbish"), step).fault == "trailing");
+  }
 }
 
 TEST_CASE("calls without input change nothing") {
