@@ -108,7 +108,7 @@ def test_a_wrong_command_line_says_what_may_be_meant(args, hint):
     ("--log", b"-- Boot 0123 --\n" * 9, "journalctl -u sluice -o cat"),
     ("--log", b'{"__REALTIME_TIMESTAMP":"1","MESSAGE":"{}"}\n' * 9, "journalctl -u sluice -o cat"),
     ("--log", b"CEF:0|Sluice|\n" * 9, "only access logs in JSON"), ("--log", b"time=2026 type=connection\n" * 9, "only access logs in JSON"),
-], ids=str)
+], ids=["no capture", "gzipped capture", "gzipped log", "syslog", "journalctl", "journalctl -o json", "cef", "kv"])  # gzip has the time in it
 def test_a_file_that_is_something_else_is_one_line_that_says_so(rules, tmp_path, option, data, message):
     path = tmp_path / "file"
     path.write_bytes(data)
