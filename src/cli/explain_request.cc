@@ -201,7 +201,10 @@ void facts_of(const Request& request, Event event, RequestFacts& out) {
   const bool has_content = request.is_upload == (event == Event::request);
   out.url_name = name_in(request.url);
   out.file_name = has_content && request.file_name ? *request.file_name : std::string();
-  facts.file_names = {out.file_name, out.url_name};
+  facts.file_names[0] = out.file_name.empty() ? out.url_name : out.file_name;
+  out.also_file_names.clear();
+  if (!out.file_name.empty() && !out.url_name.empty()) out.also_file_names.push_back(out.url_name);
+  facts.also_file_names = out.also_file_names;
   rules::Content& content = facts.content;
   if (event == Event::request && !request.is_upload && request.sent) {
     content.size_known = request.sent->is_all ? Known::yes : Known::not_yet;

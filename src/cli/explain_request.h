@@ -59,6 +59,7 @@ struct RequestFacts {
   rules::Facts facts;
   std::string file_name;  // that the message names itself
   std::string url_name;
+  std::vector<std::string> also_file_names;
 };
 void facts_of(const Request& request, rules::Event event, RequestFacts& out);
 

@@ -9,20 +9,42 @@
 
 namespace sluice::flow {
 
+namespace {
+
+/// Bytes in gzip and zstd begin with their own mark, so they are a gzip or zstd to whoever does not decode them. (Rules that forbid
+/// archives do not mean a page that is sent compressed.) In deflate and br they can begin with anything.
+bool shows_itself(scan::Coding outermost) { return outermost == scan::Coding::gzip || outermost == scan::Coding::zstd; }
+
+/// Compressed bytes are not meant to be a type, so only one that is recognised counts. A few such bytes are text by accident.
+FileTypes recognised(const FileTypes& types) {
+  FileTypes found;
+  types.for_each([&](FileType type) {
+    if (type != FileType::unknown && class_of(type) != FileClass::text) found.add(type);
+  });
+  return found;
+}
+
+}  // namespace
+
 Content::Content(World& world, const About& about)
     : world_(world),
       hold_max_(about.hold_max_bytes),
       length_(about.length),
       wants_size_((about.wanted & rules::needs_size) != 0 && !about.length),
       wants_type_((about.wanted & rules::needs_prefix) != 0) {
+  decoded_.is_known = coded_.is_known = !wants_type_;
   const bool wants_hashes = (about.wanted & rules::needs_whole_body) != 0;
   if (!wants_type_ && !wants_hashes) return;
   if (!about.codings) {
     give_up();
     return;
   }
-  if (!about.codings->empty()) decoder_ = std::make_unique<scan::Decoder>(*about.codings);
+  const scan::Codings& codings = *about.codings;
+  is_coded_ = !codings.empty();
+  if (!is_coded_ || shows_itself(codings[codings.size() - 1])) coded_.is_known = true;
+  if (is_coded_) decoder_ = std::make_unique<scan::Decoder>(codings);
   if (wants_hashes) hashes_ = std::make_unique<Hashes>();
+  if (wants_hashes && is_coded_) coded_hashes_ = std::make_unique<Hashes>();
 }
 
 Content::~Content() {
@@ -85,10 +107,32 @@ bool Content::add(std::span<const uint8_t> bytes) {
   return keep(bytes);
 }
 
+void Content::Hashes::update(std::span<const uint8_t> bytes) {
+  md5.update(bytes);
+  sha256.update(bytes);
+}
+
+bool Content::Typing::add(std::span<const uint8_t> bytes) {
+  if (is_known) return false;
+  const size_t fits = std::min(bytes.size(), limits::content_prefix_bytes - prefix.size());
+  prefix.insert(prefix.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(fits));
+  if (prefix.size() < limits::content_prefix_bytes) return false;
+  settle();
+  return true;
+}
+
+void Content::Typing::settle() {
+  if (is_known) return;
+  types = scan::file_types_of(prefix);
+  is_known = true;
+  give_back(prefix);
+}
+
 void Content::look(std::span<const uint8_t> bytes) {
-  if (unreadable_ || ((!wants_type_ || type_known_) && hashes_ == nullptr)) return;
-  if (decoder_ == nullptr) return take_decoded(bytes);
-  decode(bytes);
+  if (unreadable_) return;
+  if (!is_coded_) return take_decoded(bytes);
+  take_coded(bytes);
+  if (decoder_ != nullptr) decode(bytes);
 }
 
 void Content::decode(std::span<const uint8_t> bytes) {
@@ -98,7 +142,7 @@ void Content::decode(std::span<const uint8_t> bytes) {
     const scan::Decoder::Step step = decoder_->run(in, room);
     take_decoded(std::span<const uint8_t>(room).first(step.made));
     if (step.status == scan::Decoder::Status::failed) return give_up();
-    if ((!wants_type_ || type_known_) && hashes_ == nullptr) {  // enough has been seen
+    if (decoded_.is_known && hashes_ == nullptr) {  // enough has been seen
       count_decoder(0);
       decoder_.reset();
       return;
@@ -109,27 +153,24 @@ void Content::decode(std::span<const uint8_t> bytes) {
 }
 
 void Content::take_decoded(std::span<const uint8_t> bytes) {
-  if (hashes_ != nullptr) {
-    hashes_->md5.update(bytes);
-    hashes_->sha256.update(bytes);
-  }
-  if (!wants_type_ || type_known_) return;
-  const size_t fits = std::min(bytes.size(), limits::content_prefix_bytes - prefix_.size());
-  prefix_.insert(prefix_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(fits));
-  if (prefix_.size() == limits::content_prefix_bytes) settle_type();
+  if (hashes_ != nullptr) hashes_->update(bytes);
+  if (decoded_.add(bytes)) news_ = true;
 }
 
-void Content::settle_type() {
-  types_ = scan::file_types_of(prefix_);
-  type_known_ = news_ = true;
-  give_back(prefix_);
+void Content::take_coded(std::span<const uint8_t> bytes) {
+  if (coded_hashes_ != nullptr) coded_hashes_->update(bytes);
+  if (!coded_.add(bytes)) return;
+  coded_.types = recognised(coded_.types);
+  news_ = true;
 }
 
 /// What is known already stays known.
 void Content::give_up() {
   unreadable_ = news_ = true;
   hashes_.reset();
-  give_back(prefix_);
+  coded_hashes_.reset();
+  give_back(decoded_.prefix);
+  give_back(coded_.prefix);
   count_decoder(0);
   decoder_.reset();
 }
@@ -138,12 +179,15 @@ void Content::end() {
   ended_ = news_ = true;
   if (unreadable_) return;
   if (decoder_ != nullptr && decoder_->end()) return give_up();
-  if (wants_type_ && !type_known_) settle_type();
+  decoded_.settle();
+  coded_.settle();
+  coded_.types = recognised(coded_.types);
   if (hashes_ == nullptr) return;
-  md5_ = hashes_->md5.finish();
-  sha256_ = hashes_->sha256.finish();
+  digests_ = {hashes_->md5.finish(), hashes_->sha256.finish()};
+  if (coded_hashes_ != nullptr) coded_digests_ = {coded_hashes_->md5.finish(), coded_hashes_->sha256.finish()};
   hashes_known_ = true;
   hashes_.reset();
+  coded_hashes_.reset();
 }
 
 rules::Content Content::facts() const {
@@ -152,12 +196,16 @@ rules::Content Content::facts() const {
   facts.size_known = size_known ? rules::Known::yes : rules::Known::not_yet;
   facts.size = ended_ ? size_ : length_.value_or(0);
   facts.size_at_least = size_;
-  facts.type_known = type_known_ ? rules::Known::yes : rules::Known::not_yet;
-  facts.types = &types_;
+  facts.type_known = is_type_known() && wants_type_ ? rules::Known::yes : rules::Known::not_yet;
+  facts.types = &decoded_.types;
+  if (!coded_.types.empty()) facts.coded_types = &coded_.types;
   facts.hashes_known = hashes_known_ ? rules::Known::yes : rules::Known::not_yet;
   facts.has_hashes = hashes_known_;
-  facts.md5 = md5_;
-  facts.sha256 = sha256_;
+  facts.md5 = digests_.md5;
+  facts.sha256 = digests_.sha256;
+  facts.has_coded_hashes = hashes_known_ && is_coded_;
+  facts.coded_md5 = coded_digests_.md5;
+  facts.coded_sha256 = coded_digests_.sha256;
   facts.unreadable = unreadable_;
   return facts;
 }

@@ -1,5 +1,6 @@
 // Content: the body of one message whose verdict is pending. Finds out what rules ask of it (size, type, hashes), and holds the
-// bytes of it that must not be passed on before the verdict.
+// bytes of it that must not be passed on before the verdict. Of a body with a Content-Encoding both are told: what it is decoded, and
+// what it is to a program that does not decode it.
 //
 // Owns what it holds and the decoder's memory; both count as relay memory. Lives only while the verdict is pending. One worker.
 #pragma once
@@ -59,12 +60,29 @@ class Content {
   struct Hashes {
     Md5 md5;
     tls::RunningSha256 sha256;
+
+    void update(std::span<const uint8_t> bytes);
+  };
+  struct Digests {
+    std::array<uint8_t, 16> md5{};
+    std::array<uint8_t, 32> sha256{};
+  };
+  /// The first bytes of one reading of the body, until its type is known.
+  struct Typing {
+    bool is_known = false;
+    std::vector<uint8_t> prefix{};
+    FileTypes types{};
+
+    /// True: its type has just become known.
+    [[nodiscard]] bool add(std::span<const uint8_t> bytes);
+    void settle();
   };
   [[nodiscard]] bool keep(std::span<const uint8_t> bytes);
   void look(std::span<const uint8_t> bytes);
   void decode(std::span<const uint8_t> bytes);
   void take_decoded(std::span<const uint8_t> bytes);
-  void settle_type();
+  void take_coded(std::span<const uint8_t> bytes);
+  [[nodiscard]] bool is_type_known() const { return decoded_.is_known && coded_.is_known; }
   void give_up();
   void count_decoder(size_t bytes);
 
@@ -76,7 +94,7 @@ class Content {
   bool news_ = false;
   bool ended_ = false;
   bool unreadable_ = false;
-  bool type_known_ = false;
+  bool is_coded_ = false;
 
   std::vector<std::vector<uint8_t>> blocks_;  // the oldest first
   size_t taken_ = 0;                          // of the first block
@@ -84,13 +102,14 @@ class Content {
   uint64_t size_ = 0;
   uint64_t size_told_ = 0;
 
-  std::unique_ptr<scan::Decoder> decoder_;  // null: there is no coding
+  std::unique_ptr<scan::Decoder> decoder_;  // null: there is no coding, or enough has been seen
   size_t decoder_bytes_ = 0;
-  std::vector<uint8_t> prefix_;
-  FileTypes types_;
-  std::unique_ptr<Hashes> hashes_;  // null: nobody asks, or they are done
-  std::array<uint8_t, 16> md5_{};
-  std::array<uint8_t, 32> sha256_{};
+  Typing decoded_;
+  Typing coded_;  // known from the start where the coding tells it
+  std::unique_ptr<Hashes> hashes_;        // null: nobody asks, or they are done
+  std::unique_ptr<Hashes> coded_hashes_;  // null also where there is no coding
+  Digests digests_;
+  Digests coded_digests_;
   bool hashes_known_ = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include "flow/exchange.h"
 #include "http/file_name.h"
+#include "http/media_type.h"
 #include "http/page.h"
 #include "http/url.h"
 #include "rules/policy.h"
@@ -20,15 +21,6 @@ std::string_view fallback_host(const Session& session, std::string& text) {
 
 const rules::Policy& policy_of(const View& at) { return *at.session.ruling->config->policy; }
 
-/// "text/html" of "Text/HTML; charset=x".
-void append_media_type(std::string& out, const http::Headers& headers) {
-  const auto type = headers.find(http::Name::content_type);
-  if (!type) return;
-  std::string_view name = type->substr(0, type->find(';'));
-  while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.remove_suffix(1);
-  for (const char c : name) out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-}
-
 /// What a head alone says of the body behind it.
 rules::Content content_of_head(http::Framing framing, uint64_t content_length) {
   rules::Content content;
@@ -42,16 +34,25 @@ rules::Content content_of_head(http::Framing framing, uint64_t content_length) {
   return content;
 }
 
+/// The URL's name is the file's where the message gives it no other.
+void add_file_names(rules::Facts& facts, JudgingTexts& texts, const http::Headers& headers) {
+  texts.disposition_name = http::file_name_of(headers, texts.also_file_names);
+  texts.url_name = http::file_name_in(facts.url);
+  const bool is_named_by_url = texts.disposition_name.empty() && texts.also_file_names.empty();
+  facts.file_names[0] = is_named_by_url ? texts.url_name : texts.disposition_name;
+  if (!is_named_by_url && !texts.url_name.empty()) texts.also_file_names.push_back(texts.url_name);
+  facts.also_file_names = texts.also_file_names;
+}
+
 void add_message(const View& at, rules::Facts& facts, JudgingTexts& texts, const http::Headers& headers, const Content* content,
                  http::Framing framing, uint64_t content_length) {
   const rules::Policy& policy = policy_of(at);
-  if (policy.needs_mime()) append_media_type(texts.mime, headers);
-  facts.mime = texts.mime;
-  if (policy.needs_file_names()) {
-    texts.disposition_name = http::file_name_of(headers);
-    texts.url_name = http::file_name_in(facts.url);
-    facts.file_names = {texts.disposition_name, texts.url_name};
+  if (policy.needs_mime()) {
+    http::media_types_of(headers, texts.mime, texts.also_mimes);
+    facts.mime = texts.mime;
+    facts.also_mimes = texts.also_mimes;
   }
+  if (policy.needs_file_names()) add_file_names(facts, texts, headers);
   facts.content = content != nullptr ? content->facts() : content_of_head(framing, content_length);
 }
 

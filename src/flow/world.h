@@ -66,9 +66,13 @@ struct JudgingTexts {
   std::string mime;
   std::string disposition_name;
   std::string url_name;
+  std::vector<std::string> also_mimes;
+  std::vector<std::string> also_file_names;
 
   void clear() {
     for (std::string* text : {&url, &host, &mime, &disposition_name, &url_name}) text->clear();
+    also_mimes.clear();
+    also_file_names.clear();
   }
 };
 

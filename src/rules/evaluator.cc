@@ -60,6 +60,8 @@ Evaluator::Evaluator(const Policy& policy)
       slots_(slot_count * words_),
       yes_(words_),
       maybe_(words_),
+      yes_by_any_(words_),
+      maybe_by_any_(words_),
       possible_hosts_(words_),
       possible_urls_(words_),
       possible_sizes_(words_),
@@ -128,8 +130,12 @@ void Evaluator::evaluate(const Facts& facts, Event event) {
   if (uses(Slot::direction)) hold(event == Event::response ? policy.responses_ : policy.requests_);
   if (uses(Slot::user) || uses(Slot::user_agent)) read_user(facts);
   if (uses(Slot::host) || uses(Slot::url)) read_link(facts);
+  has_others_ = false;
   if ((evaluated_ & content_slots) != 0) read_content(facts);
-  combine();
+  combine(yes_, maybe_);
+  if ((evaluated_ & content_slots) == 0 || !read_other_readings(facts)) return;
+  has_others_ = true;
+  combine(yes_by_any_, maybe_by_any_);
 }
 
 // The connect event's attributes. An interface that the kernel did not tell is never known: nothing holds.
@@ -266,7 +272,8 @@ void Evaluator::read_content(const Facts& facts) {
   const Policy& policy = *policy_;
   const Content& content = facts.content;
   if (uses(Slot::mime)) hold_texts(policy.mimes_, facts.mime);
-  if (uses(Slot::file_name)) read_file_names(facts);
+  if (uses(Slot::file_name))
+    for (const std::string_view name : facts.file_names) read_file_name(name);
   if (uses(Slot::file_type)) {
     if (content.type_known == Known::not_yet) set_unknown(Slot::file_type);
     if (content.type_known == Known::yes && content.types != nullptr) read_types(*content.types);
@@ -276,36 +283,54 @@ void Evaluator::read_content(const Facts& facts) {
     set_unknown(Slot::md5);
     set_unknown(Slot::sha256);
   } else if (content.hashes_known == Known::yes && content.has_hashes) {
-    const auto look_up = [&](const NameTable& table, std::span<const uint8_t> hash) {
-      if (table.empty()) return;
-      const std::string_view bytes(reinterpret_cast<const char*>(hash.data()), hash.size());
-      hold(table.find(policy.hash_.of(bytes), bytes));
-    };
-    look_up(policy.md5_, content.md5);
-    look_up(policy.sha256_, content.sha256);
+    read_hashes(content.md5, content.sha256);
   }
+}
+
+void Evaluator::read_hashes(std::span<const uint8_t> md5, std::span<const uint8_t> sha256) {
+  const auto look_up = [&](const NameTable& table, std::span<const uint8_t> hash) {
+    if (table.empty()) return;
+    const std::string_view bytes(reinterpret_cast<const char*>(hash.data()), hash.size());
+    hold(table.find(policy_->hash_.of(bytes), bytes));
+  };
+  look_up(policy_->md5_, md5);
+  look_up(policy_->sha256_, sha256);
+}
+
+// What else the message may be taken for is held on top, so that of each slot everything holds that holds by
+// any reading. False: there is nothing else.
+bool Evaluator::read_other_readings(const Facts& facts) {
+  const Content& content = facts.content;
+  if (facts.also_mimes.empty() && facts.also_file_names.empty() && content.coded_types == nullptr &&
+      !content.has_coded_hashes)
+    return false;
+  if (uses(Slot::mime))
+    for (const std::string& mime : facts.also_mimes) hold_texts(policy_->mimes_, mime);
+  if (uses(Slot::file_name))
+    for (const std::string& name : facts.also_file_names) read_file_name(name);
+  if (uses(Slot::file_type) && content.coded_types != nullptr) read_types(*content.coded_types);
+  if (content.has_coded_hashes) read_hashes(content.coded_md5, content.coded_sha256);
+  return true;
 }
 
 // Windows leaves dots and spaces at the end of a name away, so "setup.exe." is setup.exe. Of a long name both
 // ends are read.
-void Evaluator::read_file_names(const Facts& facts) {
+void Evaluator::read_file_name(std::string_view name) {
   constexpr size_t end_bytes = NameTable::name_bytes_max;
-  for (std::string_view name : facts.file_names) {
-    while (!name.empty() && (name.back() == '.' || name.back() == ' ')) name.remove_suffix(1);
-    if (name.empty()) continue;
-    std::array<char, 2 * end_bytes + 1> lower;
-    const std::string_view front = name.size() <= 2 * end_bytes ? name : name.substr(0, end_bytes);
-    const std::string_view back = name.substr(name.size() - std::min(name.size() - front.size(), end_bytes));
-    size_t bytes = 0;
-    for (const std::string_view part : {front, back}) {
-      // Between the ends of a name that is cut stands a byte that no pattern holds, so that none matches over
-      // the cut.
-      if (part.data() == back.data() && !back.empty()) lower[bytes++] = '\0';
-      for (const char c : part) lower[bytes++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-    hold_texts(policy_->file_names_, {lower.data(), bytes});
-    policy_->file_name_regexes_.find(name, regex_scratch_, [&](SetId groups) { hold(groups); });
+  while (!name.empty() && (name.back() == '.' || name.back() == ' ')) name.remove_suffix(1);
+  if (name.empty()) return;
+  std::array<char, 2 * end_bytes + 1> lower;
+  const std::string_view front = name.size() <= 2 * end_bytes ? name : name.substr(0, end_bytes);
+  const std::string_view back = name.substr(name.size() - std::min(name.size() - front.size(), end_bytes));
+  size_t bytes = 0;
+  for (const std::string_view part : {front, back}) {
+    // Between the ends of a name that is cut stands a byte that no pattern holds, so that none matches over
+    // the cut.
+    if (part.data() == back.data() && !back.empty()) lower[bytes++] = '\0';
+    for (const char c : part) lower[bytes++] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   }
+  hold_texts(policy_->file_names_, {lower.data(), bytes});
+  policy_->file_name_regexes_.find(name, regex_scratch_, [&](SetId groups) { hold(groups); });
 }
 
 // As FileTypeSet::matches: a type by name is also met as the container of another, a class is not.
@@ -343,7 +368,7 @@ void Evaluator::read_size(const Content& content) {
 }
 
 // Word by word over all slots, a few words at once, so that what is found stays in registers.
-void Evaluator::combine() {
+void Evaluator::combine(std::vector<uint64_t>& yes_rows, std::vector<uint64_t>& maybe_rows) const {
   struct Maybe {
     const uint64_t* held;
     const uint64_t* possible;
@@ -377,8 +402,8 @@ void Evaluator::combine() {
       load(possible, unknowns[i].possible + at);
       maybe &= held | possible;
     }
-    std::memcpy(&yes_[at], &yes, sizeof yes);
-    std::memcpy(&maybe_[at], &maybe, sizeof maybe);
+    std::memcpy(&yes_rows[at], &yes, sizeof yes);
+    std::memcpy(&maybe_rows[at], &maybe, sizeof maybe);
   }
 }
 
@@ -397,6 +422,12 @@ Truth Evaluator::row(uint32_t row) const {
   return test(maybe_, row) ? Truth::unknown : Truth::no;
 }
 
+Truth Evaluator::row_by_any(uint32_t row) const {
+  if (!has_others_) return this->row(row);
+  if (test(yes_by_any_, row)) return Truth::yes;
+  return test(maybe_by_any_, row) ? Truth::unknown : Truth::no;
+}
+
 bool Evaluator::only_content_is_unknown(uint32_t row) const {
   constexpr uint32_t decoded = bit_of(Slot::file_type) | bit_of(Slot::md5) | bit_of(Slot::sha256);
   bool only = true;
@@ -410,15 +441,22 @@ Truth Evaluator::listed(Threat threat) const {
   return links == Policy::no_row ? Truth::no : row(links);
 }
 
+// In doubt a rule that refuses matches, and one that does not (it allows; of the protection rules it may
+// skip) does not.
 Truth Evaluator::rule(const Rule& rule, bool settled) const {
-  Truth truth = row(rule.row);
+  const bool refuses = rule.action == Action::block || rule.action == Action::redirect;
+  Truth truth = refuses ? row_by_any(rule.row) : row(rule.row);
   for (uint32_t i = 0; i < rule.excepts_count && truth != Truth::no; ++i) {
-    switch (row(rule.excepts_first + i)) {
+    const uint32_t except = rule.excepts_first + i;
+    switch (refuses ? row(except) : row_by_any(except)) {
       case Truth::yes:
         truth = Truth::no;
         break;
       case Truth::unknown:
-        if (!settled) truth = Truth::unknown;
+        if (!settled)
+          truth = Truth::unknown;
+        else if (unreadable_ && !refuses && only_content_is_unknown(except))
+          truth = Truth::no;
         break;
       case Truth::no:
         break;
@@ -426,8 +464,7 @@ Truth Evaluator::rule(const Rule& rule, bool settled) const {
   }
   if (!settled || truth != Truth::unknown) return truth;
   // Content that cannot be read: what a rule forbids is not let through unseen.
-  return unreadable_ && rule.action != Action::peek && only_content_is_unknown(rule.row) ? Truth::yes
-                                                                                         : Truth::no;
+  return unreadable_ && refuses && only_content_is_unknown(rule.row) ? Truth::yes : Truth::no;
 }
 
 Needs Evaluator::needs_of(const Rule& rule) const {
@@ -439,11 +476,15 @@ Needs Evaluator::needs_of(const Rule& rule) const {
     if (is_unknown(Slot::file_type)) needs |= needs_prefix;
     if (is_unknown(Slot::md5) || is_unknown(Slot::sha256)) needs |= needs_whole_body;
     if (is_unknown(Slot::size)) needs |= needs_size;
-    if (is_unknown(Slot::destination) || is_unknown(Slot::host) || is_unknown(Slot::url)) needs |= needs_destination;
+    if (is_unknown(Slot::destination) || is_unknown(Slot::host) || is_unknown(Slot::url))
+      needs |= needs_destination;
   };
-  if (row(rule.row) == Truth::unknown) add(rule.row);
+  const auto may_be = [&](uint32_t row) {
+    return this->row(row) == Truth::unknown || row_by_any(row) == Truth::unknown;
+  };
+  if (may_be(rule.row)) add(rule.row);
   for (uint32_t i = 0; i < rule.excepts_count; ++i)
-    if (row(rule.excepts_first + i) == Truth::unknown) add(rule.excepts_first + i);
+    if (may_be(rule.excepts_first + i)) add(rule.excepts_first + i);
   return needs;
 }
 
@@ -463,7 +504,9 @@ const Policy::Table& Evaluator::table_of(TableKind table) const {
 
 Evaluator::Match Evaluator::first(TableKind kind, bool settled, Unknowns* unknowns) const {
   const Policy::Table& table = table_of(kind);
-  const std::vector<uint64_t>& candidates = settled && !unreadable_ ? yes_ : maybe_;
+  const std::vector<uint64_t>& yes = has_others_ ? yes_by_any_ : yes_;
+  const std::vector<uint64_t>& maybe = has_others_ ? maybe_by_any_ : maybe_;
+  const std::vector<uint64_t>& candidates = settled && !unreadable_ ? yes : maybe;
   for (size_t word = 0; word < table.words; ++word) {
     for (uint64_t bits = candidates[table.first_word + word]; bits != 0; bits &= bits - 1) {
       const size_t index = word * 64 + static_cast<size_t>(__builtin_ctzll(bits));
@@ -478,7 +521,8 @@ Evaluator::Match Evaluator::first(TableKind kind, bool settled, Unknowns* unknow
           unknowns->only_block = unknowns->only_block && candidate.action == Action::block;
           unknowns->needs |= needs_of(candidate);
           for (size_t i = 0; i < threat_count; ++i)
-            (candidate.threats.actions[i] == ThreatAction::block ? unknowns->may_block : unknowns->may_skip)[i] = true;
+            (candidate.threats.actions[i] == ThreatAction::block ? unknowns->may_block
+                                                                 : unknowns->may_skip)[i] = true;
           break;
         case Truth::no:
           break;

@@ -27,7 +27,7 @@ class Evaluator {
 
   /// Of the last evaluate().
   [[nodiscard]] Event event() const { return event_; }
-  /// Of the last evaluate(): whether one condition of a row holds, and whether all do.
+  /// Of the last evaluate(): whether one condition of a row holds by any reading, and whether all do by the first.
   [[nodiscard]] Truth condition(uint32_t row, Slot slot) const;
   [[nodiscard]] Truth row(uint32_t row) const;
 
@@ -62,6 +62,8 @@ class Evaluator {
   [[nodiscard]] Match first(TableKind table, bool settled, Unknowns* unknowns) const;
   [[nodiscard]] Needs needs_of(const Rule& rule) const;
   [[nodiscard]] bool only_content_is_unknown(uint32_t row) const;
+  /// A row by what a message may also be taken for.
+  [[nodiscard]] Truth row_by_any(uint32_t row) const;
 
   void read_connection(const Facts& facts);
   void read_names(const Facts& facts);
@@ -72,10 +74,12 @@ class Evaluator {
   template <class Sink>
   void find_link(const Facts& facts, Sink&& sink);
   void read_content(const Facts& facts);
-  void read_file_names(const Facts& facts);
+  void read_file_name(std::string_view name);
+  void read_hashes(std::span<const uint8_t> md5, std::span<const uint8_t> sha256);
+  [[nodiscard]] bool read_other_readings(const Facts& facts);
   void read_types(const FileTypes& types);
   void read_size(const Content& content);
-  void combine();
+  void combine(std::vector<uint64_t>& yes, std::vector<uint64_t>& maybe) const;
   [[nodiscard]] bool is_message() const { return event_ == Event::request || event_ == Event::response; }
 
   void hold(SetId groups);
@@ -115,6 +119,9 @@ class Evaluator {
   std::vector<uint64_t> slots_;  // per slot, see held_rows()
   std::vector<uint64_t> yes_;    // rows of which every condition holds
   std::vector<uint64_t> maybe_;  // … or is unknown
+  bool has_others_ = false;      // the message may also be taken for something else: Facts::also_mimes …
+  std::vector<uint64_t> yes_by_any_;  // … and then these are by any of it
+  std::vector<uint64_t> maybe_by_any_;
   std::array<const uint64_t*, slot_count> possible_{};
   std::vector<uint64_t> possible_hosts_;  // what possible_ points to where the policy has no such rows
   std::vector<uint64_t> possible_urls_;

@@ -89,6 +89,7 @@ std::string content_fact(const Facts& facts, Slot slot) {
       std::string names;
       for (const std::string_view name : facts.file_names)
         if (!name.empty()) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+      for (const std::string& name : facts.also_file_names) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
       return names.empty() ? "there is no file name" : fmt::format("the file name is {}", names);
     }
     case Slot::file_type: {

@@ -51,8 +51,15 @@ struct Content {
   std::array<uint8_t, 16> md5{};
   std::array<uint8_t, 32> sha256{};
   /// The body cannot be decoded (an unknown Content-Encoding, broken compression), so type and hashes stay unknown. A rule that
-  /// blocks or redirects by them counts as matched once the event is settled: what a rule forbids is never let through unseen.
+  /// blocks or redirects by them counts as matched once the event is settled, and so does an `except` of a rule that allows: what a
+  /// rule forbids is never let through unseen.
   bool unreadable = false;
+
+  // Of a body with a Content-Encoding: what it is as it came. See Facts::also_mimes.
+  const FileTypes* coded_types = nullptr;  // null: nothing besides `types`
+  bool has_coded_hashes = false;
+  std::array<uint8_t, 16> coded_md5{};
+  std::array<uint8_t, 32> coded_sha256{};
 };
 
 struct Facts {
@@ -95,8 +102,13 @@ struct Facts {
 
   // request and response: those of the message that is judged
   std::string_view mime;                         // lower case, without parameters; empty: none was sent
-  std::array<std::string_view, 2> file_names;    // of Content-Disposition and of the URL's path; empty: none
+  std::array<std::string_view, 2> file_names;    // empty: none
   Content content{};
+  // What other programs than browsers may take the same message for: its other types and names, or, in `content`, its body as it
+  // came. A rule that blocks or redirects is matched by any of it, and so is an `except` of one that allows. A rule that allows, and
+  // an `except` of one that blocks, are matched by what stands above alone.
+  std::span<const std::string> also_mimes{};
+  std::span<const std::string> also_file_names{};
 };
 
 }  // namespace sluice::rules

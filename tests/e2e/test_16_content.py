@@ -77,6 +77,56 @@ def test_S19_a_program_is_blocked_in_every_coding_and_text_passes(web):
     assert {r["access_rule"] for r in logged if r["status"] == 403} == {"no programs"}
 
 
+# Its first 15 bytes, with the MZ, are a whole deflate stream of the word "abc", so that a decoder does not come to the rest.
+TWO_THINGS = bytes.fromhex("4d5a810800000062fdff0505970175") + PROGRAM[15:]
+IN_DEFLATE = "Content-Encoding: deflate"
+NAMED = "Connection: keep-alive, Content-Encoding"
+
+
+@pytest.mark.parametrize("fields", [(), (IN_DEFLATE,), (IN_DEFLATE, NAMED)])
+def test_S19_a_program_is_one_with_and_without_its_coding(web, fields):
+    """A client that does not decode what it did not ask for has the program; so would one from which Content-Encoding were taken away."""
+    assert zlib.decompressobj(-15).decompress(TWO_THINGS) == b"abc"
+    daemon = web.start(access_rule("no programs", "block", {"file_type": "executable"}))
+    site = web.site(lambda request: answer(b"ok" if request.body else TWO_THINGS, "200 OK", "Content-Type: text/plain", *fields))
+    client = web.open(site)
+    assert client.get("/down").status == 403
+    assert client.get("/up", *fields, method="POST", body=TWO_THINGS).status == 403
+    assert [request.target for request in site.requests] == ["/down"]
+    client.stream.close()
+    assert [r["access_rule"] for r in daemon.requests_of(client.port)] == ["no programs"] * 2
+
+
+def test_S19_a_rule_that_allows_goes_by_the_decoded_body(web):
+    """Text to a browser, although it looks like a program as it comes: it is not what the rule lets in."""
+    bodies = {"/program": zlib.compress(PROGRAM), "/two": TWO_THINGS[:15]}
+    web.start(access_rule("programs", "allow", {"file_type": "executable"}) + access_rule("nothing else", "block", {"direction": "response"}))
+    client = web.open(web.site(lambda request: answer(bodies[request.target], "200 OK", IN_DEFLATE)))
+    assert client.get("/program").body == bodies["/program"]
+    assert client.get("/two").status == 403
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha256"])
+def test_S19_a_hash_may_be_that_of_the_body_as_it_came(web, digest):
+    web.start(access_rule("that file", "block", {digest: hashlib.new(digest, TWO_THINGS[:15]).hexdigest()}))
+    client = web.open(web.site(lambda request: answer(TWO_THINGS[:int(request.target[1:])], "200 OK", IN_DEFLATE)))
+    assert client.get("/15").status == 403
+    assert client.get("/16").status == 200  # another file
+
+
+def test_S33_nothing_but_padding_may_follow_a_coded_body(web):
+    web.start(RULE)
+    bodies = {f"/{n}": (coding, pack(TEXT) + tail) for n, (coding, pack, tail) in enumerate(itertools.product(
+        ["gzip", "deflate", "br"], [gzip.compress, zlib.compress, brotli], [b"", bytes(100), b"\r\n", PROGRAM]))}
+    packs = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli}
+    bodies = {path: it for path, it in bodies.items() if it[1].startswith(packs[it[0]](TEXT))}
+    client = web.open(web.site(lambda request: response(*bodies[request.target])))
+    assert len(bodies) == 12
+    for path, (coding, body) in bodies.items():
+        page = client.get(path)
+        assert (path, coding, page.status) == (path, coding, 403 if body.endswith(PROGRAM) else 200)
+
+
 UNREADABLE = {
     "a coding that nobody knows": ("sdch", PROGRAM),
     "text that claims to be gzip": ("gzip", TEXT),

@@ -204,6 +204,36 @@ TEST_CASE("a type by content is found whatever the body is called and however it
     }
 }
 
+TEST_CASE("a type is found of a body as it came, too, in whatever pieces, and both readings are waited for") {
+  // A deflate stream of "abc" that begins like a program, and the program's rest.
+  const std::string stub("\x4d\x5a\x81\x08\0\0\0\x62\xfd\xff\x05\x05\x97\x01\x75", 15);
+  const std::string body = stub + program(20'000).substr(stub.size());
+  const std::string form = response(body, "Content-Encoding: deflate\r\nConnection: Content-Encoding\r\n");
+  for (const size_t piece : {1u, 15u, 100u, 100'000u}) {
+    CAPTURE(piece);
+    Talk talk(get, no_programs);
+    for (size_t at = 0; at < form.size() && talk.lab.session_of(*talk.client) != nullptr; at += piece) {
+      talk.answer(std::string_view(form).substr(at, piece));
+      if (talk.requests().size() == 1) break;
+    }
+    const std::string down = talk.at_client();
+    CHECK(down.starts_with("HTTP/1.1 403"));
+    CHECK(count_of(down, "MZ") == 0);
+    talk.client->finish();
+    talk.lab.settle();
+    talk.origin().finish();
+    (void)talk.reason();
+    REQUIRE(talk.requests().size() == 1);
+    CHECK(talk.requests()[0].access_rule == "no programs");
+  }
+  // Without the rest it is no program.
+  Talk talk(get, no_programs);
+  const std::string harmless = response(std::string("\x4b\x4c\x4a\x06\0", 5), "Content-Encoding: deflate\r\n");
+  talk.answer(harmless);
+  CHECK(talk.at_client() == harmless);
+  CHECK(talk.end() == CloseReason::finished);
+}
+
 TEST_CASE("what is harmless passes byte for byte, however it comes, behind its verdict") {
   const std::string body = words(30'000);
   const std::string zipped = gzip(body);

@@ -2,19 +2,33 @@
 
 #include <doctest/doctest.h>
 
+#include <initializer_list>
+#include <string>
+#include <vector>
+
 namespace sluice::http {
 namespace {
 
-std::string named_by(std::string_view disposition) {
+struct Names {
+  std::string name;
+  std::vector<std::string> others;
+  bool operator==(const Names&) const = default;
+};
+
+Names names_of(std::initializer_list<std::string_view> dispositions) {
   Headers headers;
-  headers.add("Content-Disposition", disposition);
-  return file_name_of(headers);
+  for (const std::string_view disposition : dispositions) headers.add("Content-Disposition", disposition);
+  Names names;
+  names.name = file_name_of(headers, names.others);
+  return names;
 }
+Names names_of(std::string_view disposition) { return names_of({disposition}); }
+std::string named_by(std::string_view disposition) { return names_of(disposition).name; }
 
 }  // namespace
 
 TEST_CASE("the file name of Content-Disposition, as browsers read it (RFC 6266, RFC 8187)") {
-  CHECK(file_name_of(Headers()) == "");
+  CHECK(names_of(std::initializer_list<std::string_view>{}) == Names{});
   CHECK(named_by("attachment") == "");
   CHECK(named_by("attachment; filename=setup.exe") == "setup.exe");
   CHECK(named_by("ATTACHMENT;FileName = \"set up.exe\"; size=3") == "set up.exe");
@@ -27,8 +41,33 @@ TEST_CASE("the file name of Content-Disposition, as browsers read it (RFC 6266, 
   CHECK(named_by("attachment; filename*=broken; filename=y.exe") == "y.exe");
   CHECK(named_by("attachment; filename=\"never closed") == "never closed");
   CHECK(named_by("attachment; filename=\"ends\\") == "");  // a folder
-  CHECK(named_by("filename=x.exe") == "");
+  CHECK(named_by("filename=x.exe") == "x.exe");  // Chromium needs no type before it
   CHECK(named_by(";;; = ; filename=;filename=second.exe") == "second.exe");
+}
+
+TEST_CASE("every other name that some program may save a file under") {
+  using Others = std::vector<std::string>;
+  CHECK(names_of("attachment; filename=setup.exe") == Names{"setup.exe", {}});
+  CHECK(names_of("attachment; filename=\"evil%2Eexe\"") == Names{"evil%2Eexe", {"evil.exe"}});
+  CHECK(names_of("attachment; filename=\"evil.exe\"; filename*=UTF-8''good.txt") == Names{"good.txt", {"evil.exe"}});
+  CHECK(names_of("attachment; filename*=latin9''good.txt; filename=\"evil.exe\"") == Names{"evil.exe", {}});
+  CHECK(names_of("attachment; filename=\"evil.exe/\"") == Names{"", {"evil.exe"}});
+  CHECK(names_of("attachment; filename*0=\"evil\"; filename*1*=%2Eexe") == Names{"", {"evil.exe"}});
+  CHECK(names_of("attachment; filename*0*=UTF-8''ev; filename*1=il.exe; filename=a") == Names{"a", {"evil.exe"}});
+  const std::string word = "=?UTF-8?Q?evil=2Eexe?=";
+  CHECK(names_of("attachment; filename=\"" + word + "\"") == Names{word, {"evil.exe"}});
+  const std::string words = "=?utf-8?b?ZXZpbA==?= =?ISO-8859-1?q?_1=2Eexe?=.txt";
+  CHECK(names_of("attachment; filename=\"" + words + "\"") == Names{words, {"evil 1.exe.txt"}});
+  // Of several nobody knows which is taken.
+  CHECK(names_of("attachment; filename=a.txt; filename=b.exe") == Names{"", {"a.txt", "b.exe"}});
+  CHECK(names_of("attachment; filename*=UTF-8''a.txt; filename*=UTF-8''b.exe").name == "");
+  CHECK(names_of("attachment; filename*=UTF-8''a.txt; filename*=UTF-8''b.exe").others == Others{"a.txt", "b.exe"});
+  CHECK(names_of({"attachment; filename=a.txt", "attachment; filename=b.exe"}) == Names{"", {"a.txt", "b.exe"}});
+  CHECK(names_of({"inline", "attachment; filename=b.exe"}) == Names{"", {"b.exe"}});
+  CHECK(names_of({"attachment; filename=a.txt", "attachment; filename=a.txt"}) == Names{"a.txt", {}});
+  for (const std::string_view broken : {"a; filename==?x", "a; filename==?x?", "a; filename==?x?q", "a; filename==?x?q?=", "=?=?=?=?=",
+                                        "a; filename*0*=x'", "a; filename*"})
+    (void)names_of(broken);
 }
 
 TEST_CASE("the file name of a URL: the last segment, decoded") {

@@ -72,6 +72,12 @@ struct Message {
   std::array<uint8_t, 16> md5{};
   std::array<uint8_t, 32> sha256{};
   bool unreadable = false;
+  // What it may be taken for as well.
+  std::vector<std::string> also_mimes{};
+  std::vector<std::string> also_file_names{};
+  FileTypes coded_types{};
+  bool has_coded_hashes = false;
+  std::array<uint8_t, 32> coded_sha256{};
 
   [[nodiscard]] rules::Facts facts(rules::Event event) const {
     using rules::Known;
@@ -98,6 +104,11 @@ struct Message {
     facts.content.sha256 = sha256;
     if (unreadable) facts.content.type_known = facts.content.hashes_known = Known::not_yet;
     facts.content.unreadable = unreadable;
+    facts.also_mimes = also_mimes;
+    facts.also_file_names = also_file_names;
+    if (!coded_types.empty()) facts.content.coded_types = &coded_types;
+    facts.content.has_coded_hashes = has_coded_hashes;
+    facts.content.coded_sha256 = coded_sha256;
     return facts;
   }
   [[nodiscard]] rules::Facts at_request() const { return facts(rules::Event::request); }

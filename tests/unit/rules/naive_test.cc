@@ -151,6 +151,8 @@ Truth matches(const Rule& rule, const Known_& facts, bool settled) {
     const Truth excepted = all_hold(except, facts);
     if (excepted == Truth::yes) return Truth::no;
     if (excepted == Truth::unknown && !settled) truth = std::min(truth, Truth::unknown);
+    const bool is_unseen = settled && facts.message.unreadable && is_message(facts);
+    if (excepted == Truth::unknown && is_unseen && rule.action == "allow" && lacks_content_alone(except, facts)) return Truth::no;
   }
   if (!settled || truth != Truth::unknown) return truth;
   return facts.message.unreadable && is_message(facts) && rule.action != "allow" && lacks_content_alone(rule.when, facts)

@@ -223,6 +223,52 @@ TEST_CASE("content that cannot be read: a rule that blocks by it counts as match
                  {.mime = "a/b", .has_body = true, .unreadable = true}) == "block access=not");
 }
 
+TEST_CASE("content that cannot be read: an except of a rule that allows counts as matched, too") {
+  const Message broken{.has_body = true, .unreadable = true};
+  const std::string all_but = "[[access.rules]]\nexcept = [ { file_type = \"pdf\" } ]\naction = \"allow\"\n[access]\ndefault = \"block\"\n";
+  CHECK(response(all_but, broken) == "block access=default");
+  FileTypes pdf;
+  pdf.add(FileType::pdf);
+  CHECK(response(all_but, {.has_body = true, .types = pdf}) == "block access=default");
+  CHECK(response(all_but, {.has_body = true}) == "peek access=access rule 1 protection=default");
+}
+
+TEST_CASE("what a message may also be taken for: enough for a rule that forbids, not for one that allows") {
+  FileTypes pdf;
+  pdf.add(FileType::pdf);
+  std::array<uint8_t, 32> hash{};
+  hash[31] = 1;
+  const std::string passes = "peek access=default protection=default";
+  struct {
+    std::string condition;
+    Message first;  // is it
+    Message other;  // may be it as well
+  } const rows[] = {
+      {"mime = \"a/b\"", {.mime = "a/b", .has_body = true}, {.has_body = true, .also_mimes = {"c/d", "a/b"}}},
+      {"file_name = \"*.exe\"", {.file_name = "x.exe", .has_body = true},
+       {.file_name = "x.txt", .has_body = true, .also_file_names = {"x.exe"}}},
+      {"file_type = \"pdf\"", {.has_body = true, .types = pdf}, {.has_body = true, .coded_types = pdf}},
+      {"sha256 = \"" + std::string(63, '0') + "1\"", {.has_body = true, .sha256 = hash},
+       {.has_body = true, .has_coded_hashes = true, .coded_sha256 = hash}},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.condition);
+    const std::string when = "when = { " + row.condition + " }\n";
+    const std::string except = "except = [ { " + row.condition + " } ]\n";
+    const std::string begin = "[access]\ndefault = \"block\"\n[[access.rules]]\nname = \"it\"\naction = \"allow\"\n";
+    for (const Message& message : {row.first, row.other}) {
+      CHECK(response("[[access.rules]]\nname = \"it\"\n" + when, message) == "block access=it");
+      CHECK(response("[[access.rules]]\nname = \"it\"\naction = \"redirect\"\nto = \"https://x.example/\"\n" + when, message) ==
+            "redirect access=it");
+      CHECK(response(begin + except, message) == "block access=default");
+    }
+    CHECK(response("[[access.rules]]\nname = \"it\"\n" + except, row.first) == passes);
+    CHECK(response("[[access.rules]]\nname = \"it\"\n" + except, row.other) == "block access=it");
+    CHECK(response(begin + when, row.first) == "peek access=it protection=default");
+    CHECK(response(begin + when, row.other) == "block access=default");
+  }
+}
+
 TEST_CASE("direction: a rule of the other one wants nothing of this message") {
   const std::string up = "[[access.rules]]\nname = \"up\"\nwhen = { direction = \"request\", size = \"> 1 KiB\" }\n";
   const Message big{.has_body = true, .size = 4096};
