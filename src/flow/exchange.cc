@@ -70,6 +70,9 @@ Next consume(const View& at, Channel& from, std::span<const uint8_t> wire) {
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
+/// It makes us speak and does not listen.
+bool origin_owes_reading(const Exchange& state) { return state.owed_to_origin > limits::spare_output_bytes_max; }
+
 uint64_t limit_us(const View& at) {
   return quiet_limit_us(at.session, at.state.closing || at.state.client_ended || at.state.origin_ended);
 }
@@ -288,9 +291,8 @@ Next settle(const View& at) {
                                                      state.codec().requests.finish() == http::Ending::raw) ||
                                                    at.pair.client.waiting_bytes() > limits::spare_output_bytes_max);
   const bool reads_client = !state.client_ended && !origin_full && !client_owes_reading && !client_waits;
-  const bool origin_owes_reading = state.owed_to_origin > limits::spare_output_bytes_max;
   if (reads_client && !at.session.up.in_flight) at.world.kernel.receive(at.session.up, at.session.client_fd);
-  if (at.session.origin_fd >= 0 && !state.origin_ended && !client_full && !origin_owes_reading && !at.session.down.in_flight)
+  if (at.session.origin_fd >= 0 && !state.origin_ended && !client_full && !origin_owes_reading(state) && !at.session.down.in_flight)
     at.world.kernel.receive(at.session.down, at.session.origin_fd);
   const bool in_head = reads_client && state.reading != nullptr && state.reading->requests.is_in_head();
   if (!in_head)
@@ -326,7 +328,8 @@ Next drain(const View& at, Channel& from, Channel& to) {
     if (const Next next = flush(at, to); next != Next::go) return next;
     const bool ended = from.side() == Side::client ? at.state.client_ended : at.state.origin_ended;
     const bool waits = from.side() == Side::client && at.state.client_waits();
-    if (to.is_blocked() || ended || waits || at.state.closing) return Next::go;
+    const bool owes_reading = from.side() == Side::origin && origin_owes_reading(at.state);
+    if (to.is_blocked() || ended || waits || owes_reading || at.state.closing) return Next::go;
     const ssize_t read = at.world.kernel.receive_now(from.fd(), at.world.scratch);
     if (read == -EINTR) continue;
     if (read == 0) return wire_ended(at, from);
