@@ -14,6 +14,7 @@
 #include "flow/session.h"
 #include "http/page.h"
 #include "http/reader.h"
+#include "rules/policy.h"
 
 namespace sluice::flow {
 
@@ -156,7 +157,25 @@ bool has_come_by(const Session& session, const http::RequestHead& head) {
   return false;
 }
 
+/// An explicit client's connection may be kept for as long as it asks for something now and then, so the rules and the passwords
+/// that it began with say nothing about what it asks for today.
+void take_current_ruling(Session& session) {
+  World& world = *session.world;
+  if (session.ruling == world.ruling) return;
+  --session.ruling->sessions;
+  ++world.ruling->sessions;
+  session.ruling = world.ruling;
+  session.decision = {};  // its rules were the old ones
+  session.asked->user.clear();
+  session.asked->proof.clear();
+  io::Accepted about;
+  if (session.about.interface_index == 0 && world.ruling->judge.policy().needs_interface() &&
+      world.kernel.describe(session.client_fd, true, about) == 0)
+    session.about.interface_index = about.interface_index;
+}
+
 Next on_head(Session& session, size_t behind_head) {
+  take_current_ruling(session);
   Asked& asked = *session.asked;
   const http::RequestHead& head = asking_of(session).reader.head();
   asked.user_agent = head.headers.find("User-Agent").value_or("").substr(0, limits::user_agent_bytes_max);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/embedded_v4.h"
 #include "flow/lookups.h"
 #include "flow/session.h"
 
@@ -14,6 +15,8 @@ using record::CloseReason;
 /// Nothing that is the gateway's own, or next to it by accident: what its firewall keeps from its clients must not be within
 /// reach through it.
 bool may_dial(Session& session, const IpAddress& address) {
+  for (const auto& v4 : {behind_nat64(address), in_compatible_form(address)})
+    if (v4 && !may_dial(session, *v4)) return false;
   if (address.is_unspecified() || address.is_multicast()) return false;
   if (session.ruling->config->explicit_proxy.local_destinations) return true;
   return !address.is_loopback() && !address.is_link_local() && !session.world->kernel.is_own(address);

@@ -22,8 +22,9 @@
 
 namespace sluice::flow {
 
-/// One loaded rules.toml, as one worker sees it. A session keeps the Ruling that it started with; a Ruling that is no
-/// longer the current one goes when its last session ends. Counted without atomics: it never leaves its worker.
+/// One loaded rules.toml, as one worker sees it. A session keeps the Ruling that it started with, but each further request of an
+/// explicit client's kept connection gets the current one. A Ruling that is no longer that goes when a session ends and nobody
+/// has it any more. Counted without atomics: it never leaves its worker.
 struct Ruling {
   explicit Ruling(std::shared_ptr<const config::Config> loaded, std::shared_ptr<const tls::Material> bump_material = nullptr)
       : config(std::move(loaded)), material(std::move(bump_material)), judge(config->policy) {}
@@ -84,6 +85,8 @@ struct World {
   record::Counters& counters;
 
   hello::Sha256 sha256;            // for JA4
+
+  Ruling* ruling = nullptr;        // the current one
 
   uint16_t listener_port = 0;      // a connection *to* it was not redirected to it
 

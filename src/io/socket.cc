@@ -138,13 +138,22 @@ int make_explicit_listener(const Endpoint& endpoint, uint32_t keepalive_ms) {
 
 // The route says it: a packet to an address of this host would come from that same address. Nothing is sent.
 bool is_own_address(const IpAddress& address) {
+  // No route, or no such family: nobody will get there. Any other failure (descriptors, memory, ports) says nothing, and what guards
+  // by this must not be opened by want of them.
+  const auto leads_nowhere = [](int sys_errno) {
+    return sys_errno == ENETUNREACH || sys_errno == EHOSTUNREACH || sys_errno == EADDRNOTAVAIL || sys_errno == EAFNOSUPPORT ||
+           sys_errno == EINVAL || sys_errno == EACCES || sys_errno == EPERM;
+  };
   const int fd = ::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
+  if (fd < 0) return !leads_nowhere(errno);
   const SocketAddress to = to_socket_address({address, 9});
   SocketAddress from;
   from.length = sizeof(sockaddr_storage);
-  const bool own = ::connect(fd, to.get(), to.length) == 0 && ::getsockname(fd, from.get(), &from.length) == 0 &&
-                   to_endpoint(from).address == address;
+  bool own = true;
+  if (::connect(fd, to.get(), to.length) != 0)
+    own = !leads_nowhere(errno);
+  else if (::getsockname(fd, from.get(), &from.length) == 0)
+    own = to_endpoint(from).address == address;
   ::close(fd);
   return own;
 }

@@ -37,7 +37,7 @@ struct ListenerOptions {
 /// make_listener(). Errors: EADDRINUSE, EADDRNOTAVAIL (not an address of this host), EACCES (a port below 1024).
 [[nodiscard]] int make_explicit_listener(const Endpoint& endpoint, uint32_t keepalive_ms);
 
-/// Whether packets to it stay on this host.
+/// Whether packets to it stay on this host. When that cannot be found out (at the limit of descriptors, say): true.
 [[nodiscard]] bool is_own_address(const IpAddress& address);
 
 /// See Kernel::keep_alive. False, with errno set, if the system refuses.

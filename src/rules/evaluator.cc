@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/embedded_v4.h"
 #include "base/limits.h"
 
 namespace sluice::rules {
@@ -158,9 +159,12 @@ void Evaluator::read_names(const Facts& facts) {
   const Policy& policy = *policy_;
   const bool names = uses(Slot::host) || uses(Slot::url);
   if (!names && !uses(Slot::destination)) return;
-  if (facts.destination_known == Known::yes)
-    policy.destinations_.find(facts.destination.address, policy.sets_,
-                              [&](uint32_t group) { hold_group(group); });
+  if (facts.destination_known == Known::yes) {
+    const auto hold_now = [&](uint32_t group) { hold_group(group); };
+    policy.destinations_.find(facts.destination.address, policy.sets_, hold_now);
+    // An IPv4 address is the same place when it is reached through NAT64.
+    if (const auto v4 = behind_nat64(facts.destination.address)) policy.destinations_.find(*v4, policy.sets_, hold_now);
+  }
   const bool host = facts.host_known == Known::not_yet;
   const bool destination = facts.destination_known == Known::not_yet;
   if (destination) set_unknown(Slot::destination);
@@ -250,10 +254,13 @@ void Evaluator::find_link(const Facts& facts, Sink&& sink) {
     // A request may name an address, which need not be the one that it goes to. (An SNI that looks like one
     // is no address.)
     if (is_message() || facts.mode == Mode::explicit_proxy)
-      if (const auto address = address_literal(facts.host))
-        policy.destinations_.find(*address, policy.sets_, [&](uint32_t group) {
+      if (const auto address = address_literal(facts.host)) {
+        const auto sink_names = [&](uint32_t group) {
           if (policy.group_slots_[group] != Slot::destination) sink(group);
-        });
+        };
+        policy.destinations_.find(*address, policy.sets_, sink_names);
+        if (const auto v4 = behind_nat64(*address)) policy.destinations_.find(*v4, policy.sets_, sink_names);
+      }
   }
   if (!uses(Slot::url)) return;
   UrlParts url;

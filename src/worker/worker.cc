@@ -93,9 +93,8 @@ class Worker::Thread final : flow::RecordSink, flow::Interfaces, flow::Lookups {
     world_.host_name = worker.options_.host_name;
     world_.on_session_end = [](flow::World& world, flow::Session& session) {
       auto& self = *static_cast<Thread*>(world.owner);
-      const flow::Ruling* ruling = session.ruling;
       self.pool_.give(session);
-      if (ruling->sessions == 0 && ruling != &self.rulings_.back()) self.drop_unused_rulings();
+      if (self.rulings_.size() > 1) self.drop_unused_rulings();
     };
     world_.on_missing_issuer = [](flow::World& world, const flow::Ruling& ruling, const tls::OriginVerdict& verdict) {
       auto& self = *static_cast<Thread*>(world.owner);
@@ -368,6 +367,7 @@ void Worker::Thread::use_config(std::shared_ptr<const config::Config> config, st
   world_.relay_memory_max_bytes = config->limits.relay_memory_max / worker_.options_.count;
   pool_.set_max(sessions_allowed(config->limits, worker_.options_.count, worker_.options_.sessions_max));
   rulings_.emplace_back(std::move(config), std::move(material));
+  world_.ruling = &rulings_.back();
   drop_unused_rulings();
 }
 

@@ -343,7 +343,8 @@ def test_S4_without_SNI_a_bumped_origin_is_the_one_of_the_CONNECT_name(proxy, cl
 
 @pytest.mark.parametrize("target", ["127.0.0.1:22", "[::1]:22", "localhost:22", "0.0.0.0:22", "169.254.169.254:80",
                                     f"{Lab.GATEWAY_LAN[V4]}:{PORT}", f"[{Lab.GATEWAY_WAN[V6]}]:22", "224.0.0.1:80",
-                                    "[::ffff:127.0.0.1]:22"])
+                                    "[::ffff:127.0.0.1]:22", "[::127.0.0.1]:22", "[64:ff9b::7f00:1]:22", "[64:ff9b::169.254.169.254]:80",
+                                    f"[64:ff9b::{Lab.GATEWAY_WAN[V4]}]:22", f"[::{Lab.GATEWAY_LAN[V4]}]:22", "[64:ff9b::]:22"])
 def test_the_gateway_itself_is_out_of_reach(proxy, client, names, target):
     daemon = proxy(tls={"decrypt": False})
     names.addresses["localhost"] = ["127.0.0.1"]
@@ -360,7 +361,8 @@ ODD_NOTATIONS = [
     "127.1", "127.0.1", "2130706433", "0x7f000001", "0X7F.0.0.1", "0x7f.1", "127.0.0.1.", "127.0.0.01", "127.8.9.10", "0", "0x0", "LOCALHOST", "localhost.",
     "inside.example", "[0:0:0:0:0:0:0:1]", "[0::0:1]", "[::]", "[::FFFF:7F00:1]", "[::ffff:0:0]", "[fe80::1]", "[FF02::1]", "2852039166",  # 169.254.169.254
     *(notation for address in (Lab.GATEWAY_LAN[V4], Lab.GATEWAY_WAN[V4])
-      for notation in (str(number_of(address)), hex(number_of(address)), f"[::ffff:{address}]", f"{address}.")),
+      for notation in (str(number_of(address)), hex(number_of(address)), f"[::ffff:{address}]", f"{address}.", f"[64:ff9b::{address}]",
+                       f"[64:FF9B:0::{number_of(address) >> 16:x}:{number_of(address) & 0xffff:x}]", f"[::{address}]")),
     "[FD00:1:0:0:0:0:0:1]", "[fd00:0009::0001]",
 ]
 
@@ -370,7 +372,7 @@ def test_no_notation_reaches_the_gateway_itself(proxy, client, names, version, m
     """A server on the gateway hears nothing, however its address is written."""
     daemon = proxy(tls={"decrypt": False})
     names.addresses["localhost"] = ["127.0.0.1", "::1"]
-    names.addresses["inside.example"] = [Lab.GATEWAY_LAN[V4], Lab.GATEWAY_LAN[V6], "::ffff:127.0.0.1"]
+    names.addresses["inside.example"] = [Lab.GATEWAY_LAN[V4], Lab.GATEWAY_LAN[V6], "::ffff:127.0.0.1", f"64:ff9b::{Lab.GATEWAY_WAN[V4]}"]
     seen = {}
     for notation in ODD_NOTATIONS:
         asked = client(version).ask(f"{notation}:{PORT}" if method == "CONNECT" else f"http://{notation}:{PORT}/", f"Host: {notation}:{PORT}",
@@ -380,6 +382,23 @@ def test_no_notation_reaches_the_gateway_itself(proxy, client, names, version, m
         seen[notation] = status, daemon.record_of(asked.port)["close"]
     assert seen == dict.fromkeys(ODD_NOTATIONS, (403, "local_destination"))
     assert len(daemon.records()) == len(ODD_NOTATIONS)  # no connection of the gateway with itself
+
+
+def test_an_IPv4_destination_is_the_same_place_behind_NAT64(proxy, client, names):
+    """RFC 6052: what a rule says of 10.10.0.0/16 it says of 64:ff9b::/96 with such an address in it, by name and by number."""
+    daemon = proxy(access_rule("not there", "block", {"destination": "10.10.0.0/16"}) + access_rule("nor there", "block", {"host": "192.0.2.77"}))
+    names.addresses["nat64.example"] = ["64:ff9b::10.10.7.7"]
+    for target, rule_name in (("[64:ff9b::a0a:707]:443", "not there"), ("nat64.example:443", "not there"), ("[64:ff9b::192.0.2.77]:443", "nor there"),
+                              ("[64:ff9b::a0b:707]:443", None), ("[64:ff9b:1::a0a:707]:443", None)):
+        asked = client().ask(target)
+        answered = asked.answer()
+        if rule_name is not None:
+            assert answered is None, target
+            record = daemon.record_of(asked.port)
+            assert (record["close"], record["access_rule"]) == ("rule_block", rule_name), target
+        else:
+            assert answered.status == 200, target
+        asked.peer.close()
 
 
 TWO_MEANINGS = ["017700000001", "0177.0.0.1", "127.0.0.1.1", "256.0.0.1", "0x7f000001ff", "%31%32%37.0.0.1", "[::1", "127.0.0.1%00.example",
@@ -555,3 +574,49 @@ def test_passwords_with_curl(proxy, lab, site, names, users, version):
     code = ("-s", "-o", "/dev/null", "-w", "%{http_code}")
     assert lab.client.run("curl", *code, "-x", through, "-U", "alice:wonder", "http://plain.example/").stdout == "200"
     assert lab.client.run("curl", *code, "-x", through, "-U", "alice:wrong", "http://plain.example/").stdout == "407"
+
+
+# --- a reload while connections are kept ----------------------------------------------------------------------------
+
+
+def test_a_reload_reaches_the_next_request_of_a_kept_connection(proxy, client, site, pki, names, version):
+    origin, secure = site(version, None, port=80), site(version, pki.site())
+    names.addresses["plain.example"], names.addresses["www.example.com"] = [origin.address], [secure.address]
+    daemon = proxy()
+
+    def get(asked):
+        asked.ask("http://plain.example/", "Host: plain.example", method="GET")
+        return asked.reader.response().status
+
+    asked, other = client(version), client(version)
+    assert [get(asked), get(other)] == [200, 200]
+    before = daemon.config
+    daemon.reload(access_rule("new", "block", {"host": ["plain.example", "www.example.com"]}) + before)
+    assert [get(asked), get(asked)] == [403, 403]
+    assert other.ask("www.example.com:443").answer() is None
+    record = daemon.record_of(other.port)
+    assert (record["close"], record["access_rule"]) == ("rule_block", "new")
+    daemon.reload(before)
+    assert get(asked) == 200
+    asked.peer.close()
+    assert [r["access_rule"] for r in daemon.requests_of(asked.port)] == ["default", "new", "new", "default"]
+    assert len(origin.requests) == 3 and not secure.visits
+
+
+def test_a_reload_reaches_the_users_of_kept_connections(proxy, client, site, names, users):
+    origin = site(V4, None, port=80)
+    names.addresses["plain.example"] = [origin.address]
+    daemon = proxy(explicit={"users": users})
+
+    def get(asked, user, password):
+        asked.ask("http://plain.example/", "Host: plain.example", basic(user, password), method="GET")
+        return asked.reader.response().status
+
+    alice, bob = client(), client()
+    assert [get(alice, "alice", "wonder"), get(bob, "bob", "builder")] == [200, 200]
+    users.write_text("".join(line for line in users.read_text().splitlines(True) if not line.startswith("alice")))
+    daemon.reload(daemon.config)
+    assert [get(alice, "alice", "wonder"), get(bob, "bob", "builder")] == [407, 200]
+    assert daemon.record_of(alice.port)["close"] == "proxy_auth_required"
+    bob.peer.close()
+    assert len(origin.requests) == 3

@@ -690,6 +690,109 @@ TEST_CASE("requests in clear: a password that was right is not checked again, an
   CHECK(reason_of(lab, client) == CloseReason::proxy_auth_required);
 }
 
+// --- a reload while a client's connection is kept ---
+
+namespace {
+
+const std::string by_alice = "Proxy-Authorization: Basic YWxpY2U6d29uZGVy\r\n";  // alice:wonder
+
+/// A connection that has been kept behind one request.
+Connection& kept(Lab& lab, std::string_view more = "") {
+  with_names(lab);
+  lab.config().policy = policy_of("[[access.rules]]\nname = \"old\"\nwhen = { host = \"block.test\" }\n");
+  Connection& client = client_with(lab, request_for("a.example", "/1", more));
+  (void)serve(lab, "203.0.113.7:80");
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  return client;
+}
+
+}  // namespace
+
+TEST_CASE("a reload: the next request on a kept connection is judged by the new rules, and a CONNECT, too") {
+  for (const bool is_connect : {false, true}) {
+    CAPTURE(is_connect);
+    Lab lab;
+    Connection& client = kept(lab);
+    if (!is_connect) client.send(text("GET http://b.exa"));  // begun before, finished behind
+    lab.settle();
+    lab.reload([](config::Config& config) {
+      config.policy = policy_of("[[access.rules]]\nname = \"other\"\nwhen = { host = \"block.test\" }\n"
+                                "[[access.rules]]\nname = \"new\"\nwhen = { host = \"b.example\" }\n");
+    });
+    client.send(text(is_connect ? connect_request("b.example:443") : "mple/ HTTP/1.1\r\nHost: b.example\r\n\r\n"));
+    lab.settle();
+    CHECK(lab.dialled().size() == 1);
+    if (is_connect) {
+      CHECK(client.got_fin());
+    } else {
+      CHECK(status_line(client) == "HTTP/1.1 403 Forbidden");
+      // And back: what is allowed again passes.
+      lab.reload([](config::Config& config) { config.policy = policy_of("[[access.rules]]\nname = \"x\"\nwhen = { host = \"x.test\" }\n"); });
+      client.send(text(request_for("b.example", "/2")));
+      lab.settle();
+      CHECK(serve(lab, "203.0.113.8:80").starts_with("GET /2 "));
+      CHECK(as_text(client.read(1000)) == ok_answer);
+      client.finish();
+    }
+    lab.settle();
+    CHECK(reason_of(lab, client) == (is_connect ? CloseReason::rule_block : CloseReason::finished));
+    if (is_connect) {
+      CHECK(lab.record_of(client)->access_rule == "new");
+    } else {
+      REQUIRE(lab.requests_of(client).size() == 3);
+      CHECK(lab.requests_of(client)[1].access_rule == "new");
+    }
+  }
+}
+
+TEST_CASE("a reload: a request that is under way, and a tunnel, keep the rules that they began with") {
+  Lab lab;
+  with_names(lab);
+  lab.config().policy = policy_of("[[access.rules]]\nname = \"old\"\nwhen = { host = \"block.test\" }\n");
+  const auto forbid_all = [](config::Config& config) { config.policy = policy_of("[access]\ndefault = \"block\"\n"); };
+  Connection& client = client_with(lab, request_for("a.example", "/1"));
+  Connection& tunnel = client_with(lab, connect_request("b.example:443"));
+  lab.reload(forbid_all);
+  (void)serve(lab, "203.0.113.7:80");
+  CHECK(as_text(client.read(1000)) == ok_answer);
+  tunnel.send(client_hello("b.example"));
+  lab.settle();
+  REQUIRE(lab.explicit_origins[endpoint("203.0.113.8:443")] != nullptr);
+  tunnel.finish();
+  lab.explicit_origins[endpoint("203.0.113.8:443")]->finish();
+  client.finish();
+  lab.settle();
+  CHECK(reason_of(lab, client) == CloseReason::finished);
+  CHECK(reason_of(lab, tunnel) == CloseReason::finished);
+}
+
+TEST_CASE("a reload: passwords are asked for again, of who is known no longer with 407; and not at all once nobody needs one") {
+  enum class Now : uint8_t { still_there, gone, another_password, nobody_needs_one };
+  for (const Now now : {Now::still_there, Now::gone, Now::another_password, Now::nobody_needs_one}) {
+    CAPTURE(static_cast<int>(now));
+    Lab lab;
+    lab.config().explicit_proxy.users = std::make_shared<config::Users>(config::Users{{"alice", "$6$x$y"}});
+    lab.right_password = "wonder";
+    Connection& client = kept(lab, by_alice);
+    lab.reload([now](config::Config& config) {
+      config.explicit_proxy.users = std::make_shared<config::Users>(config::Users{{"bob", "$6$x$y"}, {now == Now::gone ? "eve" : "alice", "$6$x$z"}});
+      if (now == Now::nobody_needs_one) config.explicit_proxy.users = nullptr;
+    });
+    if (now == Now::gone || now == Now::another_password) lab.right_password = "no password is right for that hash";
+    client.send(text(request_for("b.example", "/2", by_alice)));
+    lab.settle();
+    const bool passes = now == Now::still_there || now == Now::nobody_needs_one;
+    CHECK((lab.explicit_origins[endpoint("203.0.113.8:80")] != nullptr) == passes);
+    if (passes)
+      (void)serve(lab, "203.0.113.8:80");
+    else
+      CHECK(status_line(client) == "HTTP/1.1 407 Proxy Authentication Required");
+    client.finish();
+    lab.settle();
+    CHECK(reason_of(lab, client) == (passes ? CloseReason::finished : CloseReason::proxy_auth_required));
+  }
+}
+
 TEST_CASE("requests in clear, seeded: any cuts, hosts, dials and ends, and every answer in its place") {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     CAPTURE(seed);

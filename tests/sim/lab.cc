@@ -138,10 +138,17 @@ bool Lab::answer_one_lookup() {
   return true;
 }
 
+void Lab::reload(const std::function<void(config::Config&)>& change) {
+  config_ = std::make_shared<config::Config>(*config_);
+  change(*config_);
+  world.ruling = &rulings_.emplace_back(config_, material_);
+  while (rulings_.front().sessions == 0 && rulings_.size() > 1) rulings_.pop_front();
+}
+
 Connection& Lab::begin_session(bool is_explicit, const Endpoint& destination) {
-  if (!ruling_) {
+  if (rulings_.empty()) {
     if (!config_->policy) config_->policy = lab_policy(config_->tls.decrypt);
-    ruling_ = std::make_unique<flow::Ruling>(config_, material_);
+    world.ruling = &rulings_.emplace_back(config_, material_);
   }
   const uint16_t port = next_port_++;
   Connection& client = kernel.accepted();
@@ -152,7 +159,7 @@ Connection& Lab::begin_session(bool is_explicit, const Endpoint& destination) {
   if (!is_explicit) destinations_[port] = destination;
   ++sessions_begun;
   const io::Accepted about{{*IpAddress::parse("192.0.2.10"), port}, destination, 1};
-  (is_explicit ? flow::begin_explicit : flow::begin)(world, *ruling_, *session, client.fd(), about);
+  (is_explicit ? flow::begin_explicit : flow::begin)(world, rulings_.back(), *session, client.fd(), about);
   return client;
 }
 
@@ -259,8 +266,8 @@ std::string Lab::complaints() const {
 std::string Lab::verdict() {
   std::string text = complaints() + kernel.leftovers();
   if (pool.open() != 0) text += std::to_string(pool.open()) + " sessions open; ";
-  if (ruling_ && ruling_->sessions != 0)
-    text += "ruling.sessions is " + std::to_string(ruling_->sessions) + "; ";
+  for (const flow::Ruling& ruling : rulings_)
+    if (ruling.sessions != 0) text += "ruling.sessions is " + std::to_string(ruling.sessions) + "; ";
   if (world.relay_memory_bytes != 0)
     text += "relay_memory_bytes is " + std::to_string(world.relay_memory_bytes) + "; ";
   if (timers.next_us() != UINT64_MAX) text += "a timer runs; ";

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +68,9 @@ class Lab final : flow::RecordSink, flow::Interfaces, flow::Lookups {
 
   /// Before the first session.
   config::Config& config() { return *config_; }
+
+  /// What a reload of the file does.
+  void reload(const std::function<void(config::Config&)>& change);
 
   /// A client has connected and its session begins. The session may be over when this returns.
   Connection& begin(const Endpoint& destination);
@@ -131,7 +135,7 @@ class Lab final : flow::RecordSink, flow::Interfaces, flow::Lookups {
 
   std::shared_ptr<config::Config> config_;
   std::shared_ptr<const tls::Material> material_;
-  std::unique_ptr<flow::Ruling> ruling_;
+  std::list<flow::Ruling> rulings_;  // the last one is current
   // By the client's port, which is the connection's number.
   std::map<uint16_t, flow::Session*> sessions_;
   std::map<int, uint16_t> ports_;  // by the client's descriptor

@@ -67,6 +67,20 @@ action = "terminate"
   CHECK(at_hello(rules, {.host = "b.test"}) == "terminate tls=three access=default");
 }
 
+TEST_CASE("S19: an IPv4 destination holds for what NAT64 makes of it; its own network still has its own name") {
+  const auto to = [](const char* address) {
+    Connection connection;
+    connection.destination = "[" + std::string(address) + "]:443";
+    return connection;
+  };
+  CHECK(matches("destination = \"10.9.0.0/16\"", to("64:ff9b::a09:2")));
+  CHECK(matches("destination = \"64:ff9b::/96\"", to("64:ff9b::a09:2")));
+  CHECK(matches("host = \"10.9.0.2\"", to("64:ff9b::a09:2")));
+  CHECK_FALSE(matches("destination = \"10.8.0.0/16\"", to("64:ff9b::a09:2")));
+  CHECK_FALSE(matches("destination = \"10.9.0.0/16\"", to("64:ff9b:1::a09:2")));
+  CHECK_FALSE(matches("destination = \"64:ff9b::/96\"", {}));
+}
+
 TEST_CASE("S3: a tunnel that the connect event can decide needs no byte of the client") {
   const std::string rules =
       "[[tls.rules]]\nname = \"db\"\nwhen = { destination = \"192.0.2.0/24\" }\naction = \"tunnel\"\n";
