@@ -120,9 +120,10 @@ class DecoderStage {
     size_t written = 0;
     while (written < out.size() && !has_failed() && state_ != State::padding) {
       const size_t before = in.left();
+      const State was = state_;
       const size_t now = step(in, out.subspan(written));
       written += now;
-      if (now == 0 && in.left() == before) break;
+      if (now == 0 && in.left() == before && state_ == was) break;
     }
     if (state_ == State::padding) pass_padding(*in.bytes(in.left()));
     made += written;

@@ -184,6 +184,10 @@ TEST_CASE("several gzip members and zstd frames are one body; padding may follow
     CHECK(decode("deflate", deflated("one", -MAX_WBITS) + "rubbish", step).fault == "trailing");
     CHECK(decode("deflate", deflated("one", MAX_WBITS) + std::string(10, '\0'), step) == Decoded{"one", ""});
     CHECK(decode("gzip, br", brotlied(gzipped("one") + "rubbish"), step).fault == "trailing");
+    // A stream that is over with the bytes by which it was recognised.
+    CHECK(decode("deflate", std::string("\x03\0", 2) + "rubbish", step).fault == "trailing");
+    CHECK(decode("deflate, gzip", gzipped(std::string("\x03\0", 2) + "rubbish"), step).fault == "trailing");
+    CHECK(decode("deflate, gzip", gzipped(std::string("\x03\0", 2)), step) == Decoded{"", ""});
   }
 }
 
