@@ -185,5 +185,5 @@ def test_a_reload_brings_a_new_list_and_keeps_the_old_one_when_the_file_is_no_li
     assert (status("/new"), status("/login/verify.php")) == (403, 403)
     tank.write_text("<!DOCTYPE html>\n<title>Service unavailable</title>\n")
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: "tank.csv holds no link at all" in daemon.errors(), lambda: "the error to be reported\n" + daemon.tail())
+    wait_until(lambda: "tank.csv is not text (HTML" in daemon.errors(), lambda: "the error to be reported\n" + daemon.tail())
     assert (status("/new"), status("/login/verify.php")) == (403, 403)
