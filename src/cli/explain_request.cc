@@ -120,7 +120,7 @@ std::string shown_end(const config::Config& config, const Request& request, cons
   const Connection connection = connection_of(request);
   rules::Judge judge(config.policy);
   const Verdict around = verdict_of(judge, config, connection);
-  const std::string result = shown_result(config, connection, around);
+  std::string result = shown_result(config, connection, around);
   if (!around.not_redirected.empty()) {
     if (config.explicit_proxy.listen.empty() || !is_in_clear) return result;
     return result + "   (a client that is configured for the proxy has its answer with --user)\n";

@@ -180,14 +180,14 @@ bool is_read(Exchange& state) { return state.is_single && state.has_asked && sta
 
 bool may_go_anywhere(const View& at) {
   Asked& asked = *at.session.asked;
-  const std::vector<Endpoint> addresses = std::exchange(asked.addresses, {});  // so that each counts as known while it is judged
+  std::vector<Endpoint> addresses = std::exchange(asked.addresses, {});  // so that each counts as known while it is judged
   std::vector<Endpoint> allowed;
   for (const Endpoint& address : addresses) {
     at.session.about.destination = address;
     if (!refuses(judge_request(at, at.state.unjudged.get(), nullptr, false))) allowed.push_back(address);
   }
   const bool may = !allowed.empty();
-  asked.addresses = may ? std::move(allowed) : addresses;
+  asked.addresses = std::move(may ? allowed : addresses);
   at.session.about.destination = asked.addresses.front();
   return may;
 }
