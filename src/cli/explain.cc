@@ -16,6 +16,7 @@
 #include "base/canonical_url.h"
 #include "base/host_name.h"
 #include "base/limits.h"
+#include "base/lower_case.h"
 #include "base/utf8.h"
 #include "cli/capture.h"
 #include "cli/check.h"

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/lower_case.h"
 #include "base/utf8.h"
 #include "cli/text.h"
 #include "rules/url_table.h"

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/canonical_url.h"
+#include "base/lower_case.h"
 #include "base/utf8.h"
 #include "cli/explain_many.h"
 #include "cli/explain_one.h"

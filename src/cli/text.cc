@@ -1,7 +1,5 @@
 #include "cli/text.h"
 
-#include <algorithm>
-
 namespace sluice::cli {
 
 std::string counted(size_t count, std::string_view what) {
@@ -14,12 +12,6 @@ std::string counted(size_t count, std::string_view what) {
   text += ' ';
   text += what;
   if (count != 1) text += 's';
-  return text;
-}
-
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return text;
 }
 

@@ -11,9 +11,6 @@ namespace sluice::cli {
 /// "1 rule", "1,204 rules".
 [[nodiscard]] std::string counted(size_t count, std::string_view what);
 
-/// ASCII letters in lower case, as media types and host names are compared.
-[[nodiscard]] std::string lower_case(std::string text);
-
 /// "h2,http/1.1" -> its parts; the empty text has none.
 [[nodiscard]] std::vector<std::string> split_list(std::string_view text);
 

@@ -7,6 +7,7 @@
 
 #include "base/file_type.h"
 #include "base/limits.h"
+#include "base/lower_case.h"
 #include "config/rules_reader.h"
 #include "config/units.h"
 #include "rules/regex_set.h"
@@ -26,13 +27,6 @@ bool is_token(std::string_view text) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
   });
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
 }
 
 std::string upper(std::string_view text) {
@@ -86,7 +80,7 @@ const char* fault_of_size(std::string_view text) {
   std::string_view unit = text.substr(behind);
   while (unit.starts_with(' ')) unit.remove_prefix(1);
   if (unit.empty()) return ": it has no unit (B, KiB, MiB or GiB)";
-  const std::string small = lower(unit);
+  const std::string small = lower_case(unit);
   for (const std::string_view other : {"k", "kb", "m", "mb", "g", "gb", "kib", "mib", "gib", "b", "bytes", "byte"})
     if (small == other && unit != "B" && unit != "KiB" && unit != "MiB" && unit != "GiB") return ": the units are B, KiB, MiB and GiB";
   return text.find_first_of(".,") != std::string_view::npos ? ": the number must be whole" : "";
@@ -168,7 +162,7 @@ std::string error_of_file_type(std::string_view text) {
     return fmt::format("'{}' is a content type, which goes into mime; file_type goes by what the content is, as in \"pdf\"", text);
   std::string_view name = text;
   while (name.starts_with('*') || name.starts_with('.')) name.remove_prefix(1);
-  const std::string small = lower(name);
+  const std::string small = lower_case(name);
   const auto is_known = [](std::string_view type) { return file_type_named(type) || file_class_named(type); };
   if (small != text && is_known(small)) return fmt::format("'{}' is not a file type: did you mean \"{}\"?", text, small);
   for (const auto& [word, type] : meant) {
@@ -225,7 +219,7 @@ bool RulesReader::add_message_alternative(GroupId group, std::string_view text, 
   };
   const Slot slot = builder_.slot_of(group);
   if (slot == Slot::method) return check_method(text, error) && fits(builder_.add_text(group, text));
-  if (slot == Slot::mime) return check_mime(text, error) && fits(builder_.add_text(group, lower(text)));
+  if (slot == Slot::mime) return check_mime(text, error) && fits(builder_.add_text(group, lower_case(text)));
   if (slot == Slot::url) return add_url(group, text, in_list, error);
   if (slot == Slot::user) {
     if (!text.empty() && text != "*" && text.size() <= rules::NameTable::name_bytes_max)

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/lower_case.h"
+
 namespace sluice::config {
 namespace {
 
@@ -197,13 +199,6 @@ std::optional<bool> truth_of(std::string_view word) {
   return std::nullopt;
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  return result;
-}
-
 std::string remedy_for_array(std::string_view path, std::string_view key, const Value& found) {
   const auto* text = std::get_if<std::string>(&found.is);
   if (text != nullptr && key == "except") return fmt::format("; write except = [ {{ host = \"{}\" }} ]", *text);
@@ -260,7 +255,7 @@ std::string word_remedy(std::string_view path, std::string_view key, std::string
     if (is_tls && of_access) return fmt::format("; \"{}\" is an action of [[access.rules]]", word);
     if (!is_tls && of_tls) return fmt::format("; \"{}\" is an action of [[tls.rules]]", word);
   }
-  const std::string small = lower(word);
+  const std::string small = lower_case(word);
   if (small != word && has(names, small)) return fmt::format(": did you mean \"{}\"?", small);
   for (const auto& [other, meant] : meant_words)
     if (small == other && has(names, meant)) return fmt::format(": did you mean \"{}\"?", meant);

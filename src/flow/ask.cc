@@ -54,8 +54,6 @@ http::Audience audience(Session& session) {
   return audience;
 }
 
-uint64_t hello_timeout_us(const Session& session) { return session.ruling->config->limits.hello_timeout_ms * 1000ull; }
-
 Next refuse(Session& session, http::Refusal refusal) {
   ++session.world->counters.requests_refused;
   session.detail = http::name_of(refusal);

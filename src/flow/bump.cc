@@ -249,7 +249,7 @@ Next begin_client(Session& session) {
   room.pair->client.secure(std::move(*engine));
   room.handshakes->stage = Handshakes::Stage::client;
   room.handshakes->begun_us = world.kernel.now_us();
-  world.timers.start(session.timer, room.handshakes->begun_us + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+  world.timers.start(session.timer, room.handshakes->begun_us + hello_timeout_us(session));
 
   // From here on the client has bytes of ours, and there is no way back.
   return take_hello(session);

@@ -77,8 +77,6 @@ uint64_t limit_us(const View& at) {
   return quiet_limit_us(at.session, at.state.closing || at.state.client_ended || at.state.origin_ended);
 }
 
-uint64_t head_limit_us(const View& at) { return at.session.ruling->config->limits.hello_timeout_ms * 1000ull; }
-
 uint64_t keep_alive_at_us(const View& at) {
   return flow::keep_alive_at_us(at.session, at.state.begun_us);
 }
@@ -86,7 +84,7 @@ uint64_t keep_alive_at_us(const View& at) {
 void start_timer(const View& at) {
   uint64_t at_us = at.session.active_us + limit_us(at);
   if (!at.state.kept_alive) at_us = std::min(at_us, keep_alive_at_us(at));
-  if (at.state.head_begun_us != 0) at_us = std::min(at_us, at.state.head_begun_us + head_limit_us(at));
+  if (at.state.head_begun_us != 0) at_us = std::min(at_us, at.state.head_begun_us + hello_timeout_us(at.session));
   if (at.pair.client_paused || at.pair.origin_paused) at_us = at.world.kernel.now_us() + 1;  // the next tick
   at.world.timers.start(at.session.timer, at_us);
 }
@@ -109,7 +107,7 @@ Next on_timer(const View& at) {
     if (at.session.origin_fd >= 0) at.world.kernel.keep_alive(at.session.origin_fd, at.session.ruling->config->limits.keepalive_ms);
   }
   // However busily a client sends one: a head that never ends would hold the connection for ever.
-  if (at.state.head_begun_us != 0 && now_us >= at.state.head_begun_us + head_limit_us(at))
+  if (at.state.head_begun_us != 0 && now_us >= at.state.head_begun_us + hello_timeout_us(at.session))
     return close(at.session, CloseReason::hello_timeout, Farewell::reset);
   if (now_us < at.session.active_us + limit_us(at)) {
     const bool asks_again = at.pair.client_paused || at.pair.origin_paused;

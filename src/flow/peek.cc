@@ -60,7 +60,7 @@ Next enter(Session& session) {
   World& world = *session.world;
   ++world.counters.peeks;
   session.room.emplace<PeekRoom>();
-  world.timers.start(session.timer, begun_us(session) + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+  world.timers.start(session.timer, begun_us(session) + hello_timeout_us(session));
   if (!session.replay.empty()) return read(session, false);  // it came behind the CONNECT, without waiting for the answer
   world.kernel.receive_at_once(session.up, session.client_fd);  // most clients speak with their handshake's last ACK
   return Next::wait;

@@ -56,7 +56,7 @@ Next enter(Session& session) {
   }
   if (!world.lookups->resolve(session, asked.host, asked.port))
     return refuse(session, 503, "Too many names are being looked up. Try again later.", CloseReason::overload);
-  world.timers.start(session.timer, world.kernel.now_us() + session.ruling->config->limits.hello_timeout_ms * 1000ull);
+  world.timers.start(session.timer, world.kernel.now_us() + hello_timeout_us(session));
   return Next::wait;
 }
 

@@ -155,6 +155,8 @@ uint64_t quiet_limit_us(const Session& session, bool half_closed) {
   return 1000ull * (half_closed ? std::min(limits.half_closed_timeout_ms, limits.idle_timeout_ms) : limits.idle_timeout_ms);
 }
 
+uint64_t hello_timeout_us(const Session& session) { return session.ruling->config->limits.hello_timeout_ms * 1000ull; }
+
 uint64_t keep_alive_at_us(const Session& session, uint64_t begun_us) {
   const uint64_t half_us = session.ruling->config->limits.keepalive_ms * 500ull;
   return begun_us + std::min<uint64_t>(half_us, limits::keepalive_after_ms * 1000ull);

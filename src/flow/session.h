@@ -298,6 +298,7 @@ Next peer_failed(Session& session, Side side, int sys_errno);
 /// connections end before: four system calls less for each).
 [[nodiscard]] uint64_t quiet_limit_us(const Session& session, bool half_closed);
 [[nodiscard]] uint64_t keep_alive_at_us(const Session& session, uint64_t begun_us);
+[[nodiscard]] uint64_t hello_timeout_us(const Session& session);
 /// The name of an errno ("ECONNREFUSED"), static.
 [[nodiscard]] const char* errno_name(int sys_errno);
 

@@ -171,10 +171,6 @@ class Parameters {
   std::string_view rest_;
 };
 
-}  // namespace
-
-namespace {
-
 /// What Content-Disposition says of the name, before any of it is chosen.
 struct Said {
   std::vector<std::string> plain;     // every `filename`
@@ -194,7 +190,7 @@ void hear(std::string_view field, Said& said) {
       if (!value.empty()) said.plain.push_back(std::move(value));
     } else if (same_name(name, part)) {
       if (std::string read = extended_value(value); !read.empty()) said.extended.push_back(std::move(read));
-    } else if (name.size() > part.size() && same_letters(name.substr(0, part.size()), part)) {
+    } else if (name.size() > part.size() && begins_with_letters(name, part)) {
       const size_t charset = name.back() == '*' ? value.find('\'', value.find('\'') + 1) : std::string::npos;
       said.joined += percent_decoded(charset == std::string::npos ? value : value.substr(charset + 1));
     }

@@ -40,6 +40,9 @@ struct Header {
 
 /// Equal apart from ASCII upper and lower case, of two texts of one length.
 [[nodiscard]] bool same_letters(std::string_view one, std::string_view other);
+[[nodiscard]] inline bool begins_with_letters(std::string_view text, std::string_view letters) {
+  return text.size() >= letters.size() && same_letters(text.substr(0, letters.size()), letters);
+}
 /// Equal apart from ASCII upper and lower case.
 // Most names differ in length, so that is asked without a call.
 [[nodiscard]] inline bool same_name(std::string_view one, std::string_view other) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/lower_case.h"
+
 namespace sluice::http {
 
 namespace {
@@ -20,12 +22,6 @@ bool is_media_type(std::string_view name) {
   return has_both && name.find_first_of(" \t\"", 0) == std::string_view::npos && name != "*/*";
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 }  // namespace
 
 void media_types_of(const Headers& headers, std::string& type, std::vector<std::string>& others) {
@@ -35,7 +31,7 @@ void media_types_of(const Headers& headers, std::string& type, std::vector<std::
   for (size_t i = 0; i < headers.size(); ++i) {
     if (headers[i].known != Name::content_type) continue;
     for_each_token(headers[i].value, [&](std::string_view value) {
-      std::string name = lower(without_parameters(value));
+      std::string name = lower_case(without_parameters(value));
       if (!is_media_type(name)) {
         if (strange.empty()) strange = std::move(name);
       } else if (type.empty()) {

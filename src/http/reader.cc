@@ -373,10 +373,6 @@ bool is_token_character(char c) {
 constexpr std::string_view loose_spaces = " \t\v\f\r";
 constexpr std::string_view loose_beginnings = " \t\v\f\r\n";
 
-bool begins_with_letters(std::string_view text, std::string_view letters) {
-  return text.size() >= letters.size() && same_letters(text.substr(0, letters.size()), letters);
-}
-
 /// "HTTP/1.1" as a word of its own, in any case.
 bool names_version(std::string_view rest) {
   for (size_t i = 1; i < rest.size(); ++i) {

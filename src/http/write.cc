@@ -40,7 +40,7 @@ void put_number_field(std::string& out, std::string_view name, uint64_t value) {
 /// one.
 bool is_end_to_end(std::string_view name) {
   constexpr std::string_view content = "content-";
-  if (name.size() > content.size() && same_letters(name.substr(0, content.size()), content)) return true;
+  if (name.size() > content.size() && begins_with_letters(name, content)) return true;
   constexpr std::string_view others[] = {"accept",
                                          "accept-encoding",
                                          "accept-ranges",

@@ -6,6 +6,8 @@
 #include <array>
 #include <charconv>
 
+#include "base/lower_case.h"
+
 namespace sluice::rules {
 namespace {
 
@@ -15,13 +17,6 @@ constexpr std::array<std::string_view, 7> day_names_long = {"monday", "tuesday",
 constexpr std::string_view allowed =
     "allowed are weekdays (\"Mon-Fri\", \"Sat,Sun\"), hours (\"08:00-18:00\", \"22:00-06:00\") and an end "
     "(\"until 2026-12-31\"), in this order, each at most once";
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  return result;
-}
 
 std::optional<int> digits(std::string_view text, size_t count) {
   int value = 0;
@@ -34,7 +29,7 @@ std::optional<int> digits(std::string_view text, size_t count) {
 }
 
 std::optional<unsigned> day_of(std::string_view text) {
-  const std::string name = lower(text);
+  const std::string name = lower_case(text);
   for (unsigned i = 0; i < 7; ++i)
     if (name == day_names[i] || name == day_names_long[i]) return i;
   return std::nullopt;
@@ -106,7 +101,7 @@ std::optional<Schedule> Schedule::parse(std::string_view text, std::string& erro
   enum { start, after_days, after_hours, after_end } seen = start;
   std::string_view rest = text;
   for (std::string_view word = next_word(rest); !word.empty(); word = next_word(rest)) {
-    if (seen < after_end && lower(word) == "until") {
+    if (seen < after_end && lower_case(word) == "until") {
       const std::string_view date = next_word(rest);
       const auto end = date_of(date);
       if (!end) {

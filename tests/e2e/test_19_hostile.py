@@ -19,6 +19,14 @@ def pointer_of(tls):
     return ctypes.c_void_p.from_address(id(tls._sslobj) + object.__basicsize__ + 8).value
 
 
+def head_from(stream):
+    """What has come, once a whole head is in it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += stream.receive_some()
+    return data
+
+
 @pytest.mark.parametrize("kind", ["plain", "bumped"])
 @pytest.mark.parametrize("number", [1, 2], ids=["first request", "second request"])
 def test_a_head_that_is_sent_byte_by_byte_without_end(bump, site, visit, connect, pki, version, kind, number):
@@ -40,9 +48,7 @@ def test_a_head_that_is_sent_byte_by_byte_without_end(bump, site, visit, connect
 
 def test_an_upgrade_that_is_answered_before_its_body_has_come(bump, site, visit, pki, version):
     def talk(stream, _visit):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += stream.receive_some()
+        data = head_from(stream)
         stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         while b"hello" not in data:
             data += stream.receive_some()
@@ -64,9 +70,7 @@ def test_an_upgrade_that_is_answered_before_its_body_has_come(bump, site, visit,
 
 def test_a_body_that_may_never_come_is_not_the_next_request_behind_103_either(bump, site, visit, pki, version):
     def talk(stream, _visit):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += stream.receive_some()
+        head_from(stream)
         stream.send(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         while stream.receive_some():
             pass
@@ -97,9 +101,7 @@ def test_an_origin_that_asks_for_new_keys_without_end_fills_no_memory(bump, site
     def talk(stream, _visit):
         tls = stream.stream
         tls.peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += stream.receive_some()
+        head_from(stream)
         tls.peer.sock.settimeout(deadline_s(3))
         pointer = pointer_of(tls.tls)
         while sent[0] < 120_000:

@@ -177,6 +177,26 @@ when = { file_type = "executable" }
   CHECK(talk.requests()[0].action == "redirect");
 }
 
+namespace {
+
+/// The response, sent in such pieces, is refused as a program, and nothing of it is passed on.
+void check_refused(const std::string& form, size_t piece) {
+  Talk talk(get, no_programs);
+  for (size_t at = 0; at < form.size() && talk.lab.session_of(*talk.client) != nullptr; at += piece)
+    (void)talk.origin().send(bytes(std::string_view(form).substr(at, piece))), talk.lab.settle();
+  const std::string down = talk.at_client();
+  CHECK(down.starts_with("HTTP/1.1 403"));
+  CHECK(count_of(down, "MZ") == 0);
+  talk.client->finish();
+  talk.lab.settle();
+  talk.origin().finish();
+  (void)talk.reason();
+  REQUIRE(talk.requests().size() == 1);
+  CHECK(talk.requests()[0].access_rule == "no programs");
+}
+
+}  // namespace
+
 TEST_CASE("a type by content is found whatever the body is called and however it comes") {
   const std::string body = program(20'000);
   const std::string heads = "Content-Type: image/png\r\n";
@@ -189,18 +209,7 @@ TEST_CASE("a type by content is found whatever the body is called and however it
       if (piece == 1 && form.size() > 30'000) continue;
       CAPTURE(form.substr(0, 100));
       CAPTURE(piece);
-      Talk talk(get, no_programs);
-      for (size_t at = 0; at < form.size() && talk.lab.session_of(*talk.client) != nullptr; at += piece)
-        (void)talk.origin().send(bytes(std::string_view(form).substr(at, piece))), talk.lab.settle();
-      const std::string down = talk.at_client();
-      CHECK(down.starts_with("HTTP/1.1 403"));
-      CHECK(count_of(down, "MZ") == 0);
-      talk.client->finish();
-      talk.lab.settle();
-      talk.origin().finish();
-      (void)talk.reason();
-      REQUIRE(talk.requests().size() == 1);
-      CHECK(talk.requests()[0].access_rule == "no programs");
+      check_refused(form, piece);
     }
 }
 
@@ -211,18 +220,7 @@ TEST_CASE("a type is found of a body as it came, too, in whatever pieces, and bo
   const std::string form = response(body, "Content-Encoding: deflate\r\nConnection: Content-Encoding\r\n");
   for (const size_t piece : {1u, 15u, 100u, 100'000u}) {
     CAPTURE(piece);
-    Talk talk(get, no_programs);
-    for (size_t at = 0; at < form.size() && talk.lab.session_of(*talk.client) != nullptr; at += piece)
-      (void)talk.origin().send(bytes(std::string_view(form).substr(at, piece))), talk.lab.settle();
-    const std::string down = talk.at_client();
-    CHECK(down.starts_with("HTTP/1.1 403"));
-    CHECK(count_of(down, "MZ") == 0);
-    talk.client->finish();
-    talk.lab.settle();
-    talk.origin().finish();
-    (void)talk.reason();
-    REQUIRE(talk.requests().size() == 1);
-    CHECK(talk.requests()[0].access_rule == "no programs");
+    check_refused(form, piece);
   }
   // Without the rest it is no program.
   Talk talk(get, no_programs);
